@@ -1,0 +1,38 @@
+//! The eventfd by which another thread ends a ring's wait.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+
+/// Rings a worker out of its wait. Clones ring the same bell; ringing never blocks and never fails while a clone lives.
+#[derive(Clone, Debug)]
+pub struct Doorbell(Arc<OwnedFd>);
+
+impl Doorbell {
+    /// Makes a bell.
+    ///
+    /// # Errors
+    ///
+    /// EMFILE or ENFILE when the process or the system is out of descriptors.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: eventfd takes no pointers.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the call above succeeded, so `fd` is an open descriptor that nobody else owns.
+        Ok(Self(Arc::new(unsafe { OwnedFd::from_raw_fd(fd) })))
+    }
+
+    /// Ends the current wait of the ring, or its next one.
+    pub fn ring(&self) {
+        let one = 1u64;
+        // The counter is never read back: 2^64 rings do not happen, so a write cannot fail for want of room.
+        // SAFETY: the kernel reads eight bytes of `one`, which lives across the call.
+        unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
+    }
+
+    pub(crate) fn raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}

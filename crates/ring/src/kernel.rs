@@ -1,0 +1,146 @@
+//! The seam between the runtime and the kernel.
+//!
+//! Everything that the event loop wants of the operating system goes through [`Kernel`]: the real one is
+//! `Uring`, the simulated one lives in the `ringline-sim` crate. The trait is used with static dispatch
+//! only, so the seam costs nothing.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::{Completion, Doorbell, FileIndex, Op, Tag};
+
+/// The submission queue has no room and could not be emptied: submit again after the next [`Kernel::enter`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueFull;
+
+/// How long [`Kernel::enter`] may block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Not at all: submit, collect what is there, return.
+    Poll,
+    /// Until something completes that does not complete inline.
+    Forever,
+    /// As `Forever`, at most this many nanoseconds.
+    AtMost(u64),
+}
+
+/// Why [`Kernel::enter`] did not do all its work. None of them is fatal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entered {
+    /// Submitted and, if asked, waited.
+    Done,
+    /// The time of [`Wait::AtMost`] passed.
+    TimedOut,
+    /// A signal came (EINTR): go round the loop.
+    Interrupted,
+    /// The kernel wants completions reaped before it takes submissions (EBUSY, EAGAIN): reap and go round the loop.
+    Backpressure,
+}
+
+/// Settings of sockets that the kernel makes for the runtime.
+#[derive(Debug, Clone, Copy)]
+pub struct SocketOptions {
+    /// Set TCP_NODELAY (inherited by the connections of a listener).
+    pub nodelay: bool,
+    /// Listen backlog, in connections.
+    pub backlog: u32,
+    /// Set SO_REUSEPORT on a listener.
+    pub reuse_port: bool,
+}
+
+/// A socket that was accepted and now stands in the file table.
+#[derive(Debug, Clone, Copy)]
+pub struct Adopted {
+    /// The address of the other side.
+    pub peer: SocketAddr,
+    /// The address of this side.
+    pub local: SocketAddr,
+}
+
+/// One address range of a provided buffer.
+#[derive(Debug, Clone, Copy)]
+pub struct ProvidedBuffer {
+    /// Identifier that completions will name.
+    pub id: u16,
+    /// First byte.
+    pub address: *mut u8,
+    /// Number of bytes.
+    pub len: u32,
+}
+
+/// What the runtime asks of the kernel.
+///
+/// One value belongs to one thread. Dropping it ends every operation before any memory that it was given is released:
+/// drop the kernel first, buffers afterwards.
+pub trait Kernel {
+    /// A socket that is not, or not only, in the file table: a descriptor that closes when it is dropped.
+    type Socket: Send + 'static;
+
+    /// Queues one operation; it is submitted by the next [`enter`](Kernel::enter) or earlier.
+    fn push(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull>;
+
+    /// Submits what is queued and waits as asked. Completions are then collected with [`reap`](Kernel::reap).
+    ///
+    /// # Errors
+    ///
+    /// Only when the ring itself is broken; what is temporary is told by [`Entered`].
+    fn enter(&mut self, wait: Wait) -> io::Result<Entered>;
+
+    /// Moves completions into `into`, oldest first, and returns how many. Fewer than its length means that the
+    /// completion queue is empty.
+    fn reap(&mut self, into: &mut [Completion]) -> usize;
+
+    /// Nanoseconds of a monotonic clock.
+    fn now(&self) -> u64;
+
+    /// Whether provided buffers can be consumed incrementally; see [`create_buffer_group`](Kernel::create_buffer_group).
+    fn incremental_buffers(&self) -> bool;
+
+    /// Makes a provided-buffer ring with room for `entries` buffers (a power of two, at most 32,768). With
+    /// `incremental`, the kernel fills each buffer piece by piece before it takes the next.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel answers, ENOMEM for example.
+    fn create_buffer_group(&mut self, group: u16, entries: u16, incremental: bool) -> io::Result<()>;
+
+    /// Gives buffers to a group; the kernel may write into them from now on.
+    ///
+    /// # Safety
+    ///
+    /// Each buffer must stay allocated, and must not be touched, until a completion says that the kernel is done with
+    /// it or this `Kernel` has been dropped. No more than `entries` buffers may be in the group at a time.
+    unsafe fn provide_buffers(&mut self, group: u16, buffers: &[ProvidedBuffer]);
+
+    /// Opens a listening TCP socket in the file table and returns the address it is bound to.
+    ///
+    /// # Errors
+    ///
+    /// What socket, bind or listen answer: EADDRINUSE, EACCES, EADDRNOTAVAIL, …
+    fn listen(&mut self, file: FileIndex, address: SocketAddr, options: &SocketOptions) -> io::Result<SocketAddr>;
+
+    /// Takes ownership of the socket that a completion of [`Op::AcceptMultishot`] names in its result.
+    fn accepted(&mut self, result: u32) -> Self::Socket;
+
+    /// Moves an accepted socket into the file table.
+    ///
+    /// # Errors
+    ///
+    /// ENOTCONN when the peer has already gone, or what the kernel answers when it cannot take the descriptor. The
+    /// socket is closed in that case.
+    fn adopt(&mut self, file: FileIndex, socket: Self::Socket) -> io::Result<Adopted>;
+
+    /// Opens an unconnected stream socket for the family of `peer` in the file table. The socket is also returned: it
+    /// is kept until the connection stands, because only a descriptor can be asked for its address.
+    ///
+    /// # Errors
+    ///
+    /// EMFILE, ENFILE, ENOBUFS, EAFNOSUPPORT, …
+    fn open_stream(&mut self, file: FileIndex, peer: SocketAddr, options: &SocketOptions) -> io::Result<Self::Socket>;
+
+    /// The local address of a socket, if the kernel can tell.
+    fn local_address(&mut self, socket: &Self::Socket) -> Option<SocketAddr>;
+
+    /// Something that other threads can ring to end a wait; each ring completes [`Op::PollDoorbell`].
+    fn doorbell(&self) -> Doorbell;
+}

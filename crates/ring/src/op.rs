@@ -1,0 +1,172 @@
+//! The operations that the runtime asks of the kernel, as data.
+//!
+//! An operation names memory only through [`PinnedBytes`], [`PinnedMessage`] and [`PinnedAddress`], whose constructors
+//! are unsafe: whoever makes one promises that the memory stays where it is until the operation has completed. Pushing
+//! an operation is therefore safe.
+
+use std::net::SocketAddr;
+
+/// An entry of the ring's registered (fixed) file table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileIndex(pub u32);
+
+/// Bytes that the kernel reads while an operation is in flight.
+#[derive(Clone, Copy, Debug)]
+pub struct PinnedBytes {
+    pub(crate) address: *const u8,
+    pub(crate) len: u32,
+}
+
+impl PinnedBytes {
+    /// Names `len` bytes at `address`.
+    ///
+    /// # Safety
+    ///
+    /// The bytes must stay allocated, and must not be written, until the last completion of the operation they are
+    /// given to (for a zero-copy send: until its notification).
+    #[inline]
+    pub const unsafe fn new(address: *const u8, len: u32) -> Self {
+        Self { address, len }
+    }
+
+    /// The address of the first byte.
+    #[inline]
+    pub const fn address(self) -> *const u8 {
+        self.address
+    }
+
+    /// Number of bytes.
+    #[inline]
+    #[allow(clippy::len_without_is_empty)]
+    pub const fn len(self) -> u32 {
+        self.len
+    }
+}
+
+/// A `msghdr`, with all the memory it names, that the kernel reads while an operation is in flight.
+#[derive(Clone, Copy, Debug)]
+pub struct PinnedMessage(pub(crate) *const libc::msghdr);
+
+impl PinnedMessage {
+    /// Names a message header.
+    ///
+    /// # Safety
+    ///
+    /// The header, its vectors and their bytes must stay allocated and unchanged until the operation has completed.
+    #[inline]
+    pub const unsafe fn new(message: *const libc::msghdr) -> Self {
+        Self(message)
+    }
+
+    /// The address of the header.
+    #[inline]
+    pub const fn address(self) -> *const libc::msghdr {
+        self.0
+    }
+}
+
+/// A socket address in the kernel's layout, kept at one place while a connect is in flight.
+#[derive(Clone, Copy, Debug)]
+pub struct PinnedAddress(pub(crate) *const crate::SocketAddress);
+
+impl PinnedAddress {
+    /// Names an address.
+    ///
+    /// # Safety
+    ///
+    /// The address must stay allocated and unchanged until the operation has completed.
+    #[inline]
+    pub const unsafe fn new(address: *const crate::SocketAddress) -> Self {
+        Self(address)
+    }
+
+    /// The address that is named, as the standard library writes it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`PinnedAddress::new`]: the operation must not have completed yet.
+    pub unsafe fn read(self) -> SocketAddr {
+        // SAFETY: the caller promises that the address is still allocated.
+        unsafe { (*self.0).to_std() }
+    }
+}
+
+/// Which direction a [`Op::Shutdown`] ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// No more sends: the peer sees FIN.
+    Write,
+    /// Neither sends nor receives.
+    Both,
+}
+
+/// An operation.
+#[derive(Clone, Copy, Debug)]
+pub enum Op {
+    /// Accept connections until cancelled; each completion's result is an ordinary file descriptor.
+    AcceptMultishot {
+        /// The listening socket.
+        listener: FileIndex,
+    },
+    /// Receive into provided buffers until end of stream, error or lack of buffers.
+    ReceiveMultishot {
+        /// The connection.
+        file: FileIndex,
+        /// The buffer group to take buffers from.
+        group: u16,
+    },
+    /// Send bytes without waiting: completes at once, with a short count or −EAGAIN when the socket is full.
+    Send {
+        /// The connection.
+        file: FileIndex,
+        /// What to send.
+        bytes: PinnedBytes,
+    },
+    /// Send gathered bytes, otherwise as [`Op::Send`].
+    SendMessage {
+        /// The connection.
+        file: FileIndex,
+        /// What to send.
+        message: PinnedMessage,
+    },
+    /// Complete once when the socket takes bytes again.
+    PollWritable {
+        /// The connection.
+        file: FileIndex,
+    },
+    /// Connect a stream socket.
+    Connect {
+        /// The socket.
+        file: FileIndex,
+        /// The peer.
+        address: PinnedAddress,
+    },
+    /// Shut down a direction of a connection.
+    Shutdown {
+        /// The connection.
+        file: FileIndex,
+        /// Which direction.
+        direction: Direction,
+    },
+    /// Drop the fixed file; with the last operation on it, this closes the socket.
+    Close {
+        /// The file.
+        file: FileIndex,
+    },
+    /// Ask for the end of one operation, named by its tag. It still posts its own completion.
+    Cancel {
+        /// The tag of the operation.
+        target: crate::Tag,
+    },
+    /// Complete each time the ring's doorbell is rung.
+    PollDoorbell,
+}
+
+impl Op {
+    /// Whether the operation always completes while it is being submitted, so that a wait has to count its completion
+    /// on top of the one it waits for.
+    #[inline]
+    pub const fn completes_inline(&self) -> bool {
+        matches!(self, Op::Send { .. } | Op::SendMessage { .. })
+    }
+}
