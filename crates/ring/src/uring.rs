@@ -279,6 +279,12 @@ impl Kernel for Uring {
         Ok(bound)
     }
 
+    fn bind_datagram(&mut self, file: FileIndex, address: SocketAddr) -> io::Result<SocketAddr> {
+        let (socket, bound) = sockets::bind_datagram(address)?;
+        self.register_file(file, &socket)?;
+        Ok(bound)
+    }
+
     #[inline]
     fn accepted(&mut self, result: u32) -> OwnedFd {
         // SAFETY: the caller passes the result of an accept, once; the kernel made that descriptor for us alone.
