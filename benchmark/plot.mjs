@@ -5,23 +5,18 @@ import { cellTitle, placementTitle } from './report.mjs'
 import { grouped } from './summary.mjs'
 
 const COLUMNS_MAX = 3
-const PANEL = { width: 380, left: 128, right: 56, top: 34, bar: 14, gap: 7, bottom: 20 }
+const PANEL = { width: 400, left: 128, right: 70, top: 34, bar: 14, gap: 7, bottom: 20 }
 const HEADER = 62
+const FOOTER = 24
 
+// Mid tones only: they hold their contrast on white and on black, with or without style support in the viewer.
 const STYLE = `
-  text { font: 12px system-ui, sans-serif; fill: #24292f }
+  text { font: 12px system-ui, sans-serif; fill: #768390 }
   .title { font-size: 16px; font-weight: 600 }
   .cell { font-weight: 600 }
-  .quiet { fill: #6e7781 }
   .js { fill: #bf8700 }
-  .native { fill: #0969da }
-  .axis { stroke: #8c959f; stroke-width: 1 }
-  @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3 }
-    .quiet { fill: #8d96a0 }
-    .js { fill: #e3b341 }
-    .native { fill: #4493f8 }
-  }`
+  .native { fill: #2f81f7 }
+  .axis { stroke: #768390; stroke-width: 1 }`
 
 const escape = (/** @type {string} */ text) => text.replace(/[&<>]/g, (sign) => `&#${sign.charCodeAt(0)};`)
 const microseconds = (/** @type {number} */ ns) => `${(ns / 1e3).toFixed(2)} µs`
@@ -41,12 +36,12 @@ function panel(rows, titles, x, y, javascript) {
       `<text x="${PANEL.left - 8}" y="${baseline}" text-anchor="end">${escape(titles[row.server])}</text>`,
       `<rect class="js" x="${PANEL.left}" y="${top}" width="${js.toFixed(1)}" height="${PANEL.bar}"/>`,
       `<rect class="native" x="${(PANEL.left + js).toFixed(1)}" y="${top}" width="${(all - js).toFixed(1)}" height="${PANEL.bar}"/>`,
-      `<text class="quiet" x="${(PANEL.left + all + 6).toFixed(1)}" y="${baseline}">${microseconds(row.cpuNs)}</text>`,
+      `<text x="${(PANEL.left + all + 6).toFixed(1)}" y="${baseline}">${microseconds(row.cpuNs)}</text>`,
     ].join('')
   })
   const bottom = PANEL.top + rows.length * (PANEL.bar + PANEL.gap)
   const axis = `<line class="axis" x1="${PANEL.left}" x2="${PANEL.left}" y1="${PANEL.top - 4}" y2="${bottom}"/>`
-  return `<g transform="translate(${x} ${y})"><text class="cell" x="${PANEL.left}" y="20">${escape(cellTitle(rows[0].cell))}</text>${axis}${bars.join('')}</g>`
+  return `<g transform="translate(${x} ${y})"><text class="cell" x="${PANEL.left - 8}" y="20">${escape(cellTitle(rows[0].cell))}</text>${axis}${bars.join('')}</g>`
 }
 
 /** @param {import('./report.mjs').Result} result @param {string} placement */
@@ -61,7 +56,7 @@ export function plot({ environment, titles, summary }, placement) {
   const panels = groups.map((rows, index) =>
     panel(rows, titles, Math.floor(index / perColumn) * PANEL.width, HEADER + (index % perColumn) * height, javascript),
   )
-  const size = { width: Math.max(columns * PANEL.width, 560), height: HEADER + perColumn * height }
+  const size = { width: Math.max(columns * PANEL.width, 560), height: HEADER + perColumn * height + FOOTER }
   const key = [
     ['js', 'JavaScript thread'],
     ['native', 'other threads'],
@@ -70,8 +65,9 @@ export function plot({ environment, titles, summary }, placement) {
 <title>Server CPU time per echoed request</title>
 <style>${STYLE}
 </style>
-<text class="title" x="16" y="24">Server CPU time per echoed request, all threads; ${placementTitle(placement)}</text>
-${key.join('')}<text class="quiet" x="${34 + 300}" y="50">${escape(`Linux ${environment.kernel.split('-')[0]}, ${environment.date}`)}</text>
+<text class="title" x="16" y="24">Server CPU time per echoed request</text>
+${key.join('')}<text x="${34 + 300}" y="50">${escape(placementTitle(placement))}</text>
+<text x="16" y="${size.height - 8}">${escape(`Linux ${environment.kernel.split('-')[0]}, ${environment.date}; median of the rounds; less is better`)}</text>
 ${panels.join('\n')}
 </svg>
 `
