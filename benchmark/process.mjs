@@ -18,10 +18,9 @@ const STOP_TIMEOUT_MS = 3_000
  */
 
 /**
- * Why SCHED_BATCH: when a wake-up preempts the process that is running, the kernel skips the next update of its clock
- * and charges the rest of that process's time slice to the one that was woken. With load and server on one CPU this moved
- * half of a known amount of work from the server to the load. Under SCHED_BATCH wake-ups do not preempt, and a known
- * amount of work in the server is charged to the server (README.md, "Whose CPU time").
+ * Why SCHED_BATCH: with load and server on one CPU under the default policy, half of a known amount of work in the server
+ * was charged to the load. Under SCHED_BATCH wake-ups do not preempt, and the same work was charged to the server alone
+ * (README.md, "Whose CPU time").
  * @param {string[]} command @param {Place} place
  */
 function placed(command, { cpu, scheduler }) {

@@ -18,7 +18,7 @@ const USAGE = `npm run bench -- [options]
   --cells 64x64x1,...  connections x bytes x pipeline
   --placements one,two "one": server and load on the same CPU; "two": a CPU each
   --rounds N           per cell; the headline cell, 64x64x1, takes three times as many (default 5, quick 7)
-  --seconds S          measured per server and round (default 0.5, quick 1)
+  --seconds S          measured per server and round (default 0.4, quick 1)
   --warmup S           before that (default 0.2)
   --subject ID         the server the others are compared with (default ringline, or raw when ringline is not measured)
   --scheduler batch    or "other": the scheduling policy of server and load (README.md, "Whose CPU time")
@@ -74,7 +74,7 @@ function plan() {
     placements,
     scheduler,
     rounds: positive('rounds', options.rounds ?? (options.quick ? '7' : '5')),
-    seconds: positive('seconds', options.seconds ?? (options.quick ? '1' : '0.5')),
+    seconds: positive('seconds', options.seconds ?? (options.quick ? '1' : '0.4')),
     warmup: positive('warmup', options.warmup),
   }
 }
