@@ -18,7 +18,7 @@ const STYLE = `
   .native { fill: #2f81f7 }
   .axis { stroke: #768390; stroke-width: 1 }`
 
-const escape = (/** @type {string} */ text) => text.replace(/[&<>]/g, (sign) => `&#${sign.charCodeAt(0)};`)
+const escapeText = (/** @type {string} */ text) => text.replace(/[&<>]/g, (sign) => `&#${sign.charCodeAt(0)};`)
 const microseconds = (/** @type {number} */ ns) => `${(ns / 1e3).toFixed(2)} µs`
 
 /** @typedef {import('./summary.mjs').Row} Row */
@@ -33,7 +33,7 @@ function panel(rows, titles, x, y, javascript) {
     const all = row.cpuNs * scale
     const baseline = top + PANEL.bar - 3
     return [
-      `<text x="${PANEL.left - 8}" y="${baseline}" text-anchor="end">${escape(titles[row.server])}</text>`,
+      `<text x="${PANEL.left - 8}" y="${baseline}" text-anchor="end">${escapeText(titles[row.server])}</text>`,
       `<rect class="js" x="${PANEL.left}" y="${top}" width="${js.toFixed(1)}" height="${PANEL.bar}"/>`,
       `<rect class="native" x="${(PANEL.left + js).toFixed(1)}" y="${top}" width="${(all - js).toFixed(1)}" height="${PANEL.bar}"/>`,
       `<text x="${(PANEL.left + all + 6).toFixed(1)}" y="${baseline}">${microseconds(row.cpuNs)}</text>`,
@@ -41,7 +41,7 @@ function panel(rows, titles, x, y, javascript) {
   })
   const bottom = PANEL.top + rows.length * (PANEL.bar + PANEL.gap)
   const axis = `<line class="axis" x1="${PANEL.left}" x2="${PANEL.left}" y1="${PANEL.top - 4}" y2="${bottom}"/>`
-  return `<g transform="translate(${x} ${y})"><text class="cell" x="${PANEL.left - 8}" y="20">${escape(cellTitle(rows[0].cell))}</text>${axis}${bars.join('')}</g>`
+  return `<g transform="translate(${x} ${y})"><text class="cell" x="${PANEL.left - 8}" y="20">${escapeText(cellTitle(rows[0].cell))}</text>${axis}${bars.join('')}</g>`
 }
 
 /** @param {import('./report.mjs').Result} result @param {string} placement */
@@ -60,14 +60,17 @@ export function plot({ environment, titles, summary }, placement) {
   const key = [
     ['js', 'JavaScript thread'],
     ['native', 'other threads'],
-  ].map(([name, text], index) => `<rect class="${name}" x="${16 + index * 150}" y="40" width="12" height="12"/><text x="${34 + index * 150}" y="50">${text}</text>`)
+  ].map(
+    ([name, text], index) =>
+      `<rect class="${name}" x="${16 + index * 150}" y="40" width="12" height="12"/><text x="${34 + index * 150}" y="50">${text}</text>`,
+  )
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} ${size.height}" width="${size.width}" height="${size.height}" role="img">
 <title>Server CPU time per echoed request</title>
 <style>${STYLE}
 </style>
 <text class="title" x="16" y="24">Server CPU time per echoed request</text>
-${key.join('')}<text x="${34 + 300}" y="50">${escape(placementTitle(placement))}</text>
-<text x="16" y="${size.height - 8}">${escape(`Linux ${environment.kernel.split('-')[0]}, ${environment.date}; median of the rounds; less is better`)}</text>
+${key.join('')}<text x="${34 + 300}" y="50">${escapeText(placementTitle(placement))}</text>
+<text x="16" y="${size.height - 8}">${escapeText(`Linux ${environment.kernel.split('-')[0]}, ${environment.date}; median of the rounds; less is better`)}</text>
 ${panels.join('\n')}
 </svg>
 `

@@ -46,7 +46,10 @@ export function startServer(command, place) {
       clearTimeout(timer)
       reject(new Error(`${command.at(-1)} ${why}\n${complaint}`.trim()))
     }
-    const timer = setTimeout(() => stop().then(() => fail(`did not listen within ${START_TIMEOUT_MS} ms`)), START_TIMEOUT_MS)
+    const timer = setTimeout(
+      () => stop().then(() => fail(`did not listen within ${START_TIMEOUT_MS} ms`)),
+      START_TIMEOUT_MS,
+    )
     child.once('error', (error) => fail(`cannot be started: ${error.message}`))
     child.once('close', (code, signal) => fail(`ended before it listened (${signal ?? `exit code ${code}`})`))
     createInterface({ input: child.stdout }).once('line', (line) => {
@@ -66,6 +69,8 @@ export function runLoad(options, place) {
   child.stderr.on('data', (chunk) => (complaint += chunk))
   return new Promise((resolve, reject) => {
     child.once('error', reject)
-    child.once('close', (code) => (code === 0 ? resolve(JSON.parse(output)) : reject(new Error(complaint.trim() || `load ended with ${code}`))))
+    child.once('close', (code) =>
+      code === 0 ? resolve(JSON.parse(output)) : reject(new Error(complaint.trim() || `load ended with ${code}`)),
+    )
   })
 }

@@ -14,7 +14,8 @@ const nano = (/** @type {number} */ value) => number.format(value)
 const ratio = (/** @type {Row['cpuRatio']} */ value) =>
   value === null ? '' : `${value.ratio.toFixed(3)} (${value.low.toFixed(3)} – ${value.high.toFixed(3)})`
 
-export const placementTitle = (/** @type {string} */ placement) => (placement === 'one' ? 'server and load on one CPU' : 'server and load on a CPU each')
+export const placementTitle = (/** @type {string} */ placement) =>
+  placement === 'one' ? 'server and load on one CPU' : 'server and load on a CPU each'
 
 /** @param {string} id */
 export function cellTitle(id) {
@@ -32,7 +33,15 @@ function table({ subject, titles }, rows) {
     const name = row.entry === subject ? `**${title}**` : title
     const latencies = [row.p50Us, row.p99Us, row.p999Us].map(micro)
     const cpu = [row.cpuNs, row.mainThreadNs, row.loadCpuNs].map(nano)
-    return [name, number.format(row.requestsPerSecond), ...latencies, ...cpu, ratio(row.cpuRatio), ratio(row.mainThreadRatio), ratio(row.requestsRatio)]
+    return [
+      name,
+      number.format(row.requestsPerSecond),
+      ...latencies,
+      ...cpu,
+      ratio(row.cpuRatio),
+      ratio(row.mainThreadRatio),
+      ratio(row.requestsRatio),
+    ]
   })
   const align = heading.map((_, column) => (column === 0 ? '---' : '---:'))
   return [heading, align, ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
@@ -48,7 +57,8 @@ export function markdown(result) {
       `${plan.seconds} s per server and round, rounds interleaved; medians. Ratios are medians of the paired rounds with their 95 % bootstrap interval; ` +
       `the A/A row is the subject (${titles[subject]}) against a second process of itself, and says what this run can resolve.`,
   ]
-  for (const [id, why] of Object.entries(missing)) parts.push(`Not measured, because it could not be built: ${id} (${why.replace(/\/\S*\//g, '')}).`)
+  for (const [id, why] of Object.entries(missing))
+    parts.push(`Not measured, because it could not be built: ${id} (${why.replace(/\/\S*\//g, '')}).`)
   for (const rows of grouped(summary, ({ placement, cell }) => `${placement} ${cell}`).values()) {
     const [{ placement, cell, rounds }] = rows
     parts.push(`## ${cellTitle(cell)}: ${placementTitle(placement)}`, `${rounds} rounds.`, table(result, rows))

@@ -62,12 +62,16 @@ function positive(name, value) {
 }
 
 function plan() {
-  const all = [1, 64, 512].flatMap((connections) => [64, 4096].flatMap((size) => [1, 16].map((pipeline) => [connections, size, pipeline].join('x'))))
+  const all = [1, 64, 512].flatMap((connections) =>
+    [64, 4096].flatMap((size) => [1, 16].map((pipeline) => [connections, size, pipeline].join('x'))),
+  )
   const ids = options.cells?.split(',') ?? (options.quick ? [HEADLINE] : all)
   const placements = (options.placements ?? (options.quick ? 'one' : 'one,two')).split(',')
-  for (const placement of placements) if (!['one', 'two'].includes(placement)) throw new Error(`--placements ${placement}: must be one or two`)
+  for (const placement of placements)
+    if (!['one', 'two'].includes(placement)) throw new Error(`--placements ${placement}: must be one or two`)
   if (placements.includes('two') && cpus().length < 2) throw new Error('--placements two: needs two CPUs, there is one')
-  if (options.scheduler !== 'batch' && options.scheduler !== 'other') throw new Error(`--scheduler ${options.scheduler}: must be batch or other`)
+  if (options.scheduler !== 'batch' && options.scheduler !== 'other')
+    throw new Error(`--scheduler ${options.scheduler}: must be batch or other`)
   const scheduler = /** @type {'batch' | 'other'} */ (options.scheduler)
   return {
     cells: ids.map(cell),
@@ -101,7 +105,16 @@ function build() {
 
 /** @param {import('./process.mjs').Running} running @param {Cell} cell @param {ReturnType<typeof plan>} planned @param {import('./process.mjs').Place} place */
 function measure(running, { connections, size, pipeline }, { seconds, warmup }, place) {
-  const load = ['--addr', `127.0.0.1:${running.port}`, '--pid', running.pid, '--connections', connections, '--size', size]
+  const load = [
+    '--addr',
+    `127.0.0.1:${running.port}`,
+    '--pid',
+    running.pid,
+    '--connections',
+    connections,
+    '--size',
+    size,
+  ]
   return runLoad([...load, '--pipeline', pipeline, '--duration', seconds, '--warmup', warmup], place)
 }
 
@@ -122,7 +135,9 @@ async function measurePlacement(planned, entries, placement) {
     for (const cell of planned.cells) {
       const rounds = planned.rounds * (cell.id === HEADLINE && !options.quick ? HEADLINE_ROUNDS : 1)
       for (let round = 0; round < rounds; round++) {
-        process.stderr.write(`\r${placement === 'one' ? 'one CPU' : 'two CPUs'}, ${cell.id}, round ${round + 1} of ${rounds}   `)
+        process.stderr.write(
+          `\r${placement === 'one' ? 'one CPU' : 'two CPUs'}, ${cell.id}, round ${round + 1} of ${rounds}   `,
+        )
         for (let turn = 0; turn < entries.length; turn++) {
           const { id, server } = entries[(turn + round) % entries.length]
           const process = /** @type {import('./process.mjs').Running} */ (running.get(id))
@@ -157,7 +172,15 @@ async function main() {
     versions: Object.fromEntries(built.flatMap((server) => (server.version ? [[server.id, server.version()]] : []))),
   }
   const titles = Object.fromEntries(built.map((server) => [server.id, server.title]))
-  const result = { environment, plan: planned, subject: subjectId, titles, missing, summary: summarize(samples, subjectId), samples }
+  const result = {
+    environment,
+    plan: planned,
+    subject: subjectId,
+    titles,
+    missing,
+    summary: summarize(samples, subjectId),
+    samples,
+  }
   mkdirSync(new URL('results/', import.meta.url), { recursive: true })
   const write = (/** @type {string} */ extension, /** @type {string} */ text) =>
     writeFileSync(new URL(`results/${options.name}${extension}`, import.meta.url), text)

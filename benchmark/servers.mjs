@@ -14,16 +14,26 @@ const target = process.env.CARGO_TARGET_DIR ?? here('../target')
 
 const run = (/** @type {string} */ file, /** @type {string[]} */ args, cwd = root) =>
   execFileSync(file, args, { cwd, stdio: ['ignore', 'ignore', 'inherit'] })
-const firstLine = (/** @type {string[]} */ [file, ...args]) => execFileSync(file, args, { encoding: 'utf8' }).split('\n')[0].trim()
+const firstLine = (/** @type {string[]} */ [file, ...args]) =>
+  execFileSync(file, args, { encoding: 'utf8' }).split('\n')[0].trim()
 
 const compileC = (/** @type {string} */ name) => () => {
   mkdirSync(here('bin'), { recursive: true })
-  run(process.env.CC ?? 'cc', ['-O3', '-march=native', '-Wall', '-Wextra', '-o', here(`bin/${name}`), here(`peers/${name}.c`)])
+  run(process.env.CC ?? 'cc', [
+    '-O3',
+    '-march=native',
+    '-Wall',
+    '-Wextra',
+    '-o',
+    here(`bin/${name}`),
+    here(`peers/${name}.c`),
+  ])
 }
 
 /** Bun and Deno come from npm, in a package of their own; the binary lies in the platform's package, so no script has to run. */
 const installRuntimes = () => {
-  if (!existsSync(bun()[0]) || !existsSync(deno()[0])) run('npm', ['ci', '--ignore-scripts', '--silent'], here('runtimes'))
+  if (!existsSync(bun()[0]) || !existsSync(deno()[0]))
+    run('npm', ['ci', '--ignore-scripts', '--silent'], here('runtimes'))
 }
 const bun = () => [here(`runtimes/node_modules/@oven/bun-linux-${arch === 'arm64' ? 'aarch64' : arch}/bin/bun`)]
 const deno = () => [here(`runtimes/node_modules/@deno/linux-${arch}-glibc/deno`)]
@@ -45,8 +55,20 @@ export const servers = [
     build: () => run('cargo', ['build', '--release', '--quiet', '-p', 'ringline', '--example', 'echo']),
     command: () => [`${target}/release/examples/echo`, '127.0.0.1:0'],
   },
-  { id: 'raw', title: 'raw io_uring in C', mainThreadIsJs: false, build: compileC('raw-echo'), command: () => [here('bin/raw-echo')] },
-  { id: 'epoll', title: 'epoll in C', mainThreadIsJs: false, build: compileC('epoll-echo'), command: () => [here('bin/epoll-echo')] },
+  {
+    id: 'raw',
+    title: 'raw io_uring in C',
+    mainThreadIsJs: false,
+    build: compileC('raw-echo'),
+    command: () => [here('bin/raw-echo')],
+  },
+  {
+    id: 'epoll',
+    title: 'epoll in C',
+    mainThreadIsJs: false,
+    build: compileC('epoll-echo'),
+    command: () => [here('bin/epoll-echo')],
+  },
   {
     id: 'node',
     title: 'Node net',

@@ -34,7 +34,8 @@ function obstacle() {
   }
   try {
     const disabled = Number(readFileSync('/proc/sys/kernel/io_uring_disabled', 'utf8'))
-    if (disabled === 2) return 'io_uring is switched off: kernel.io_uring_disabled is 2. `sysctl kernel.io_uring_disabled=0` allows it.'
+    if (disabled === 2)
+      return 'io_uring is switched off: kernel.io_uring_disabled is 2. `sysctl kernel.io_uring_disabled=0` allows it.'
     if (disabled === 1 && process.getuid?.() !== 0) {
       return 'io_uring is allowed to one group only: kernel.io_uring_disabled is 1. Join kernel.io_uring_group, or set it to 0.'
     }
@@ -65,13 +66,16 @@ async function main() {
   const why = obstacle()
   if (why) throw new Error(why)
   const server = servers.find(({ id }) => id === options.server)
-  if (!server) throw new Error(`--server ${options.server}: unknown; there are ${servers.map(({ id }) => id).join(', ')}`)
+  if (!server)
+    throw new Error(`--server ${options.server}: unknown; there are ${servers.map(({ id }) => id).join(', ')}`)
   buildLoad()
   server.build()
   const running = await startServer(server.command(), ANYWHERE)
   try {
     console.log(`\n  ${bold(server.title)} echo server on 127.0.0.1:${running.port}`)
-    console.log(`  ${quiet(`${options.connections} connections × ${options.size} B for ${options.seconds} s, every byte verified`)}\n`)
+    console.log(
+      `  ${quiet(`${options.connections} connections × ${options.size} B for ${options.seconds} s, every byte verified`)}\n`,
+    )
     const load = ['--addr', `127.0.0.1:${running.port}`, '--pid', running.pid, '--connections', options.connections]
     show(await runLoad([...load, '--size', options.size, '--duration', options.seconds], ANYWHERE), server)
     console.log()
@@ -82,7 +86,9 @@ async function main() {
 
 main().catch((error) => {
   const blocked = /io_uring/.test(error.message) && /not permitted|EPERM|ENOSYS|not implemented/i.test(error.message)
-  const hint = blocked ? '\nA container usually forbids io_uring by its seccomp profile; README.md tells how to allow its three calls.' : ''
+  const hint = blocked
+    ? '\nA container usually forbids io_uring by its seccomp profile; README.md tells how to allow its three calls.'
+    : ''
   console.error(`\nringline: ${error.message}${hint}`)
   process.exitCode = 1
 })

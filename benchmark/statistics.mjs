@@ -29,7 +29,9 @@ function randomFrom(seed) {
 export function pairedRatio(over, under) {
   const ratios = over.map((value, round) => value / under[round])
   const random = randomFrom(ratios.length)
-  const medians = Array.from({ length: RESAMPLES }, () => median(ratios.map(() => ratios[Math.floor(random() * ratios.length)])))
+  const medians = Array.from({ length: RESAMPLES }, () =>
+    median(ratios.map(() => ratios[Math.floor(random() * ratios.length)])),
+  )
   medians.sort((a, b) => a - b)
   const tail = Math.floor(((1 - CONFIDENCE) / 2) * RESAMPLES)
   return { ratio: median(ratios), low: medians[tail], high: medians[RESAMPLES - 1 - tail] }

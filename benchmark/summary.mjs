@@ -44,7 +44,11 @@ export function summarize(samples, subject) {
     const ratio = (/** @type {keyof typeof measures} */ name) =>
       entry === subject ? null : pairedRatio(subjects.map(measures[name]), own.map(measures[name]))
     const medians = Object.fromEntries(Object.entries(measures).map(([name, of]) => [name, median(own.map(of))]))
-    const ratios = { cpuRatio: ratio('cpuNs'), mainThreadRatio: ratio('mainThreadNs'), requestsRatio: ratio('requestsPerSecond') }
+    const ratios = {
+      cpuRatio: ratio('cpuNs'),
+      mainThreadRatio: ratio('mainThreadNs'),
+      requestsRatio: ratio('requestsPerSecond'),
+    }
     return /** @type {Row} */ ({ placement, cell, entry, server, rounds: own.length, ...medians, ...ratios })
   })
 }

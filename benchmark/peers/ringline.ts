@@ -1,5 +1,5 @@
 // The echo server on ringline: the received chunk is sent as it lies. One worker, its handler on this thread.
-import { ConfigBuilder, RinglineBuilder, type AsyncEventHandler, type ConnCtx } from 'ringline'
+import { type AsyncEventHandler, ConfigBuilder, type ConnCtx, RinglineBuilder } from 'ringline'
 
 class Echo implements AsyncEventHandler {
   static createForWorker(): Echo {
