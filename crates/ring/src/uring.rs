@@ -108,14 +108,23 @@ impl Uring {
         (!self.tells_of_work && !self.sqpoll) || queue.taskrun() || queue.cq_overflow()
     }
 
-    /// Room has to be made: submit, without waiting, and try once more.
+    /// Stores an operation in the submission queue. The entry is lent to nobody, so that its fields are written
+    /// straight into the queue.
+    #[inline(always)]
+    fn store(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull> {
+        let entry = submission::entry(op, self.doorbell.raw_fd()).user_data(tag.bits());
+        // SAFETY: memory that the entry names was promised to stay until the operation has completed, by whoever made
+        // the pinned value. The doorbell's descriptor is owned by `self`.
+        unsafe { self.ring.submission().push(&entry) }.map_err(|_| QueueFull)
+    }
+
+    /// Makes room by submitting, without waiting, and tries once more.
     #[cold]
     #[inline(never)]
-    fn push_when_full(&mut self, entry: &squeue::Entry) -> Result<(), QueueFull> {
+    fn store_when_full(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull> {
         // A failure is not lost: the queue stays full, and the next `enter` meets the same failure and reports it.
         let _ = self.submit();
-        // SAFETY: see `push`.
-        unsafe { self.ring.submission().push(entry) }.map_err(|_| QueueFull)
+        self.store(op, tag)
     }
 
     fn submit(&mut self) -> io::Result<Entered> {
@@ -167,12 +176,10 @@ impl Uring {
             // The kernel does not wait when it could not take everything.
             Ok(count) if count < submit => Ok(Entered::Backpressure),
             Ok(_) => Ok(Entered::Done),
-            Err(error) => match error.raw_os_error() {
-                Some(libc::ETIME) => Ok(Entered::TimedOut),
-                Some(libc::EINTR) => Ok(Entered::Interrupted),
-                Some(libc::EBUSY | libc::EAGAIN) => Ok(Entered::Backpressure),
-                _ => Err(error),
-            },
+            Err(libc::ETIME) => Ok(Entered::TimedOut),
+            Err(libc::EINTR) => Ok(Entered::Interrupted),
+            Err(libc::EBUSY | libc::EAGAIN) => Ok(Entered::Backpressure),
+            Err(errno) => Err(io::Error::from_raw_os_error(errno)),
         }
     }
 
@@ -202,11 +209,8 @@ impl Kernel for Uring {
 
     #[inline]
     fn push(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull> {
-        let entry = submission::entry(op, self.doorbell.raw_fd()).user_data(tag.bits());
-        // SAFETY: memory that the entry names was promised to stay until the operation has completed, by whoever made
-        // the pinned value. The doorbell's descriptor is owned by `self`.
-        if unsafe { self.ring.submission().push(&entry) }.is_err() {
-            self.push_when_full(&entry)?;
+        if self.store(op, tag).is_err() {
+            self.store_when_full(op, tag)?;
         }
         if op.completes_inline() {
             self.inline_queued += 1;
@@ -332,6 +336,7 @@ impl std::fmt::Debug for Uring {
     }
 }
 
+/// The number of submissions taken, or the errno.
 #[inline]
 fn io_uring_enter(
     fd: RawFd,
@@ -340,8 +345,9 @@ fn io_uring_enter(
     flags: u32,
     arg: *const libc::c_void,
     arg_len: usize,
-) -> io::Result<u32> {
+) -> Result<u32, i32> {
     // SAFETY: `arg` is null, or points to `arg_len` bytes of arguments that live across the call.
     let result = unsafe { libc::syscall(libc::SYS_io_uring_enter, fd, submit, want, flags, arg, arg_len) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as u32) }
+    // SAFETY: errno is a variable of this thread.
+    if result < 0 { Err(unsafe { *libc::__errno_location() }) } else { Ok(result as u32) }
 }
