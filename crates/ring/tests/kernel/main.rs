@@ -1,4 +1,9 @@
 //! One small test for each behaviour of the kernel that the runtime relies on or works around.
 
+mod buffers;
+mod closing;
+mod doorbell;
 mod echo;
 mod fixture;
+mod sending;
+mod waiting;
