@@ -1,0 +1,73 @@
+//! Limits of the process that a ring meets at its start.
+
+use ringline_ring::{RingSettings, SetupError, Uring, raise_open_files};
+
+use crate::fixture::{Bench, drop_privileges, in_a_process_of_its_own, limit};
+
+fn soft_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure lives across the call.
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) }, 0);
+    limit.rlim_cur
+}
+
+#[test]
+fn the_soft_limit_of_open_files_is_raised_for_the_file_table() {
+    in_a_process_of_its_own(
+        "settings::the_soft_limit_of_open_files_is_raised_for_the_file_table",
+        || Ok(()),
+        || {
+            let lowered = libc::rlimit { rlim_cur: 64, rlim_max: 5000 };
+            // SAFETY: the structure lives across the call.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const lowered) }, 0);
+            drop_privileges();
+            Bench::with(RingSettings::new(4, 1000));
+            assert_eq!(soft_limit(), 1000);
+            Bench::with(RingSettings::new(4, 10));
+            assert_eq!(soft_limit(), 1000, "a limit is never lowered");
+        },
+    );
+}
+
+#[test]
+fn a_hard_limit_of_open_files_is_named_with_the_remedy() {
+    in_a_process_of_its_own(
+        "settings::a_hard_limit_of_open_files_is_named_with_the_remedy",
+        || Ok(()),
+        || {
+            limit!(libc::RLIMIT_NOFILE, 200);
+            drop_privileges();
+            let error = Uring::new(&RingSettings::new(4, 1000)).unwrap_err();
+            assert!(
+                matches!(&error, SetupError::OpenFiles(limit) if (limit.needed, limit.soft, limit.hard) == (1000, 200, 200))
+            );
+            let text = error.to_string();
+            for part in ["1000 file descriptors", "is 200", "ulimit -n 1000", "LimitNOFILE=1000"] {
+                assert!(text.contains(part), "{text}");
+            }
+            assert!(raise_open_files(200).is_ok() && raise_open_files(201).is_err());
+            Bench::with(RingSettings::new(4, 200));
+        },
+    );
+}
+
+#[test]
+fn a_ring_needs_no_locked_memory() {
+    in_a_process_of_its_own(
+        "settings::a_ring_needs_no_locked_memory",
+        || Ok(()),
+        || {
+            limit!(libc::RLIMIT_MEMLOCK, 0);
+            drop_privileges();
+            let mut bench = Bench::with(RingSettings::new(4096, 100));
+            bench.provide(1024, 4096, false);
+        },
+    );
+}
+
+#[test]
+fn the_queues_have_the_size_that_was_asked_for_at_least() {
+    for entries in [1, 3, 100, 1 << 20] {
+        Bench::with(RingSettings::new(entries, 0)).poll();
+    }
+}
