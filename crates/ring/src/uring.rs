@@ -7,7 +7,8 @@
 //!
 //! Dropping a [`Uring`] makes the kernel forget all memory that was named to it, in this order:
 //!
-//! 1. every operation in flight is cancelled, and the deferred work that would still complete one is run;
+//! 1. every operation in flight is cancelled, and its last completion awaited (at most two seconds: none is known that
+//!    takes longer than the cancelling itself);
 //! 2. buffer groups are unregistered, so that nothing can choose a provided buffer any more;
 //! 3. the file table is unregistered, which closes its sockets before `drop` returns: a listener's port is free again;
 //! 4. the ring's registered descriptor is given up (it would keep the ring alive until the thread ends) and the ring is
@@ -48,6 +49,8 @@ pub struct Uring {
     /// The kernel says in shared memory whether deferred work waits.
     tells_of_work: bool,
     cq_entries: u32,
+    /// Operations pushed whose last completion has not been reaped.
+    in_flight: u32,
     /// Operations queued but not submitted that will complete while they are being submitted.
     inline_queued: u32,
     /// The same, already submitted to make room; their completions have not been looked at yet.
@@ -78,6 +81,7 @@ impl Uring {
             ring,
             groups: Vec::new(),
             doorbell,
+            in_flight: 0,
             inline_queued: 0,
             inline_ready: 0,
         })
@@ -130,7 +134,7 @@ impl Uring {
     fn submit(&mut self) -> io::Result<Entered> {
         let queued = self.queued();
         let entered = if self.sqpoll {
-            let wake = if self.ring.submission().need_wakeup() { EnterFlags::SQ_WAKEUP } else { EnterFlags::empty() };
+            let wake = self.wake_up();
             self.enter_kernel(0, 0, wake | EnterFlags::SQ_WAIT, None)
         } else {
             self.enter_kernel(queued, 0, EnterFlags::empty(), None)
@@ -142,9 +146,15 @@ impl Uring {
         entered
     }
 
+    /// The flag that wakes a submission thread, if there is one that sleeps.
+    fn wake_up(&mut self) -> EnterFlags {
+        let asleep = self.sqpoll && self.ring.submission().need_wakeup();
+        if asleep { EnterFlags::SQ_WAKEUP } else { EnterFlags::empty() }
+    }
+
     /// With a submission thread: it takes the queue by itself, unless it sleeps.
     fn enter_with_thread(&mut self, wait: Wait) -> io::Result<Entered> {
-        let wake = if self.ring.submission().need_wakeup() { EnterFlags::SQ_WAKEUP } else { EnterFlags::empty() };
+        let wake = self.wake_up();
         match wait {
             Wait::Poll if wake.is_empty() && !self.has_kernel_work() => Ok(Entered::Done),
             Wait::Poll => self.enter_kernel(0, 0, wake | EnterFlags::GETEVENTS, None),
@@ -187,22 +197,35 @@ impl Uring {
         self.ring.submitter().register_files_update(file.0, &[socket.as_raw_fd()]).map(drop)
     }
 
-    /// Ends everything in flight; see the order of release.
-    fn cancel_all(&mut self) {
-        // What a submission thread has in hand cannot be cancelled yet: let it take the queue first.
-        while self.sqpoll && self.queued() > 0 {
-            let wake = if self.ring.submission().need_wakeup() { EnterFlags::SQ_WAKEUP } else { EnterFlags::empty() };
-            if self.enter_kernel(0, 0, wake, None).is_err() {
-                break;
+    /// Ends everything in flight and looks at every last completion; see the order of release.
+    fn end_all(&mut self) {
+        // What was never submitted is forgotten, but a submission thread takes it in any case.
+        let never_submitted = if self.sqpoll { 0 } else { self.queued() };
+        let deadline = self.now() + RELEASE_NS_MAX;
+        loop {
+            self.discard_completions();
+            if self.in_flight <= never_submitted || self.now() > deadline {
+                return;
             }
-            std::thread::yield_now();
+            // ENOENT when everything is cancelled already, and only its completions are due.
+            let _ = self.ring.submitter().register_sync_cancel(None, CancelBuilder::any());
+            let wake = self.wake_up();
+            // Deferred work posts the completions. Whatever this answers, the loop looks again, and it is bounded.
+            let _ = self.enter_kernel(0, 1, wake | EnterFlags::GETEVENTS, Some(RELEASE_PAUSE_NS));
         }
-        // Blocks until everything that was found is cancelled; ENOENT when nothing is in flight.
-        let _ = self.ring.submitter().register_sync_cancel(None, CancelBuilder::any());
-        // The cancelled operations post their completions in deferred work.
-        let _ = self.enter_kernel(0, 0, EnterFlags::GETEVENTS, None);
+    }
+
+    fn discard_completions(&mut self) {
+        let mut discarded = [Completion { tag: Tag::from_bits(0), result: 0, flags: 0 }; 32];
+        while self.reap(&mut discarded) == discarded.len() {}
     }
 }
+
+/// How long dropping a ring waits for the last completions. Cancelled operations complete at once; this is a bound for
+/// a kernel that lost one.
+const RELEASE_NS_MAX: u64 = 2_000_000_000;
+/// After so long, what has come into flight meanwhile (by a submission thread) is cancelled too.
+const RELEASE_PAUSE_NS: u64 = 1_000_000;
 
 impl Kernel for Uring {
     type Socket = OwnedFd;
@@ -212,6 +235,7 @@ impl Kernel for Uring {
         if self.store(op, tag).is_err() {
             self.store_when_full(op, tag)?;
         }
+        self.in_flight += 1;
         if op.completes_inline() {
             self.inline_queued += 1;
         }
@@ -241,12 +265,14 @@ impl Kernel for Uring {
 
     #[inline]
     fn reap(&mut self, into: &mut [Completion]) -> usize {
-        let mut count = 0;
+        let (mut count, mut going_on) = (0, 0);
         for (completion, entry) in into.iter_mut().zip(self.ring.completion()) {
             *completion =
                 Completion { tag: Tag::from_bits(entry.user_data()), result: entry.result(), flags: entry.flags() };
             count += 1;
+            going_on += u32::from(completion.more());
         }
+        self.in_flight -= count as u32 - going_on;
         // Completions that have been looked at must not be waited for again.
         self.inline_ready = 0;
         count
@@ -313,7 +339,7 @@ impl Kernel for Uring {
 
 impl Drop for Uring {
     fn drop(&mut self) {
-        self.cancel_all();
+        self.end_all();
         for group in &self.groups {
             let _ = self.ring.submitter().unregister_buf_ring(group.group());
         }

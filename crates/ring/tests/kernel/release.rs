@@ -43,7 +43,7 @@ fn buffers_are_not_written_after_the_ring_is_dropped() {
 #[test]
 fn a_listeners_port_is_free_at_once() {
     for settings in settings() {
-        for _ in 0..50 {
+        for round in 0..50 {
             let mut bench = Bench::with(settings);
             let bound = bench.ring.listen(FILE, loopback(), &OPTIONS).unwrap();
             bench.push(Op::AcceptMultishot { listener: FILE });
@@ -51,7 +51,7 @@ fn a_listeners_port_is_free_at_once() {
             bench.poll();
             drop(bench);
             // Without SO_REUSEADDR's help: the plain socket calls, on the very same port.
-            TcpListener::bind(bound).unwrap();
+            TcpListener::bind(bound).unwrap_or_else(|error| panic!("round {round} of {settings:?}: {error}"));
         }
     }
 }

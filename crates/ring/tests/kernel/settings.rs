@@ -1,6 +1,6 @@
 //! Limits of the process that a ring meets at its start.
 
-use ringline_ring::{RingSettings, SetupError, Uring, raise_open_files};
+use ringline_ring::{RingSettings, SetupError, Unavailable, Uring, raise_open_files};
 
 use crate::fixture::{Bench, drop_privileges, in_a_process_of_its_own, limit};
 
@@ -52,15 +52,24 @@ fn a_hard_limit_of_open_files_is_named_with_the_remedy() {
 }
 
 #[test]
-fn a_ring_needs_no_locked_memory() {
+fn a_lack_of_locked_memory_is_named_with_the_remedy() {
     in_a_process_of_its_own(
-        "settings::a_ring_needs_no_locked_memory",
+        "settings::a_lack_of_locked_memory_is_named_with_the_remedy",
         || Ok(()),
         || {
-            limit!(libc::RLIMIT_MEMLOCK, 0);
+            limit!(libc::RLIMIT_MEMLOCK, 4096);
             drop_privileges();
-            let mut bench = Bench::with(RingSettings::new(4096, 100));
-            bench.provide(1024, 4096, false);
+            // Whether rings count against the limit has changed from kernel to kernel. Where they do not, all is well.
+            match Uring::new(&RingSettings::new(4096, 0)) {
+                Ok(_) => {}
+                Err(SetupError::Unavailable(reason)) => {
+                    assert_eq!(reason, Unavailable::Memory { memlock: Some(4096) });
+                    for part in ["4096 bytes", "ulimit -l", "LimitMEMLOCK"] {
+                        assert!(reason.to_string().contains(part), "{reason}");
+                    }
+                }
+                Err(other) => panic!("{other}"),
+            }
         },
     );
 }
