@@ -109,7 +109,7 @@ const BEST: SetupFlags =
     SetupFlags { no_sqarray: true, defer_taskrun: true, coop_taskrun: false, single_issuer: true, submit_all: true };
 
 /// What is tried, best first. Each set lacks the newest flag of the one before it.
-const LADDER: [SetupFlags; 6] = {
+pub(crate) const LADDER: [SetupFlags; 6] = {
     let no_array = SetupFlags { no_sqarray: false, ..BEST };
     let cooperative = SetupFlags { defer_taskrun: false, coop_taskrun: true, ..no_array };
     let many_issuers = SetupFlags { single_issuer: false, ..cooperative };

@@ -26,7 +26,7 @@ use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring};
 
 use crate::buffer_group::BufferGroup;
-use crate::setup::{self, RingSettings, SetupError};
+use crate::setup::{self, RingSettings, SetupError, SetupFlags};
 use crate::{
     Adopted, Completion, Doorbell, Entered, FileIndex, Kernel, Op, ProvidedBuffer, QueueFull, SocketOptions, Tag, Wait,
     buffer_test, sockets, submission,
@@ -65,6 +65,11 @@ impl Uring {
     /// See [`SetupError`].
     pub fn new(settings: &RingSettings) -> Result<Self, SetupError> {
         let (ring, flags) = setup::make(settings)?;
+        Self::with_ring(ring, flags)
+    }
+
+    fn with_ring(ring: IoUring, flags: SetupFlags) -> Result<Self, SetupError> {
+        let sqpoll = ring.params().is_setup_sqpoll();
         let doorbell = Doorbell::new().map_err(|source| SetupError::Call { call: "eventfd", source })?;
         let registered = setup::register_ring_fd(&ring);
         let (enter_fd, enter_flags) = match registered {
@@ -75,8 +80,8 @@ impl Uring {
             enter_fd,
             enter_flags,
             registered,
-            sqpoll: settings.sqpoll.is_some(),
-            tells_of_work: settings.sqpoll.is_none() && (flags.defer_taskrun || flags.coop_taskrun),
+            sqpoll,
+            tells_of_work: !sqpoll && (flags.defer_taskrun || flags.coop_taskrun),
             cq_entries: ring.params().cq_entries(),
             ring,
             groups: Vec::new(),
@@ -156,8 +161,8 @@ impl Uring {
     fn enter_with_thread(&mut self, wait: Wait) -> io::Result<Entered> {
         let wake = self.wake_up();
         match wait {
-            Wait::Poll if wake.is_empty() && !self.has_kernel_work() => Ok(Entered::Done),
-            Wait::Poll => self.enter_kernel(0, 0, wake | EnterFlags::GETEVENTS, None),
+            Wait::Poll | Wait::AtMost(0) if wake.is_empty() && !self.has_kernel_work() => Ok(Entered::Done),
+            Wait::Poll | Wait::AtMost(0) => self.enter_kernel(0, 0, wake | EnterFlags::GETEVENTS, None),
             Wait::Forever => self.enter_kernel(0, self.wanted(), wake | EnterFlags::GETEVENTS, None),
             Wait::AtMost(ns) => self.enter_kernel(0, self.wanted(), wake | EnterFlags::GETEVENTS, Some(ns)),
         }
@@ -249,8 +254,9 @@ impl Kernel for Uring {
         }
         let queued = self.queued();
         let (want, timeout_ns) = match wait {
-            Wait::Poll if queued == 0 && !self.has_kernel_work() => return Ok(Entered::Done),
-            Wait::Poll => (0, None),
+            // Waiting for no time at all would still set up a timer and sleep: some 18 µs.
+            Wait::Poll | Wait::AtMost(0) if queued == 0 && !self.has_kernel_work() => return Ok(Entered::Done),
+            Wait::Poll | Wait::AtMost(0) => (0, None),
             Wait::Forever => (self.wanted(), None),
             Wait::AtMost(ns) => (self.wanted(), Some(ns)),
         };
@@ -376,4 +382,37 @@ fn io_uring_enter(
     let result = unsafe { libc::syscall(libc::SYS_io_uring_enter, fd, submit, want, flags, arg, arg_len) };
     // SAFETY: errno is a variable of this thread.
     if result < 0 { Err(unsafe { *libc::__errno_location() }) } else { Ok(result as u32) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ring made with flags that this kernel would not choose has to work all the same.
+    fn rings_a_bell(flags: SetupFlags) {
+        let ring = setup::build(&RingSettings::new(8, 0), flags).unwrap();
+        let mut ring = Uring::with_ring(ring, flags).unwrap();
+        let tag = Tag::new(1, 2, 3);
+        ring.push(Op::PollDoorbell, tag).unwrap();
+        ring.enter(Wait::Poll).unwrap();
+        for wait in [Wait::Forever, Wait::Poll, Wait::AtMost(5_000_000_000)] {
+            let bell = ring.doorbell();
+            let ringer = std::thread::spawn(move || bell.ring());
+            let mut completions = [Completion { tag: Tag::from_bits(0), result: 0, flags: 0 }; 2];
+            let count = loop {
+                ring.enter(wait).unwrap();
+                match ring.reap(&mut completions) {
+                    0 => std::thread::yield_now(),
+                    count => break count,
+                }
+            };
+            ringer.join().unwrap();
+            assert_eq!((count, completions[0].tag, completions[0].more()), (1, tag, true), "{flags:?} {wait:?}");
+        }
+    }
+
+    #[test]
+    fn a_ring_works_with_every_set_of_flags_it_may_fall_back_to() {
+        setup::LADDER.into_iter().for_each(rings_a_bell);
+    }
 }

@@ -72,6 +72,16 @@ fn a_wait_ends_with_its_time() {
 }
 
 #[test]
+fn a_wait_of_no_time_is_a_poll() {
+    let mut bench = Bench::new();
+    let (_far, _) = bench.connection(FILE);
+    let tag = bench.push(send());
+    assert_eq!(bench.ring.enter(Wait::AtMost(0)).unwrap(), Entered::Done);
+    bench.collect();
+    assert_eq!((bench.seen.len(), bench.seen[0].tag), (1, tag));
+}
+
+#[test]
 fn a_time_limit_also_holds_when_something_is_submitted() {
     let mut bench = Bench::new();
     let (_far, _) = bench.connection(FILE);
