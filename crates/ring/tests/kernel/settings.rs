@@ -1,6 +1,6 @@
 //! Limits of the process that a ring meets at its start.
 
-use ringline_ring::{RingSettings, SetupError, Unavailable, Uring, raise_open_files};
+use ringline_ring::{RingSettings, SetupError, SubmissionPolling, Unavailable, Uring, raise_open_files};
 
 use crate::fixture::{Bench, drop_privileges, in_a_process_of_its_own, limit};
 
@@ -79,4 +79,16 @@ fn the_queues_have_the_size_that_was_asked_for_at_least() {
     for entries in [1, 3, 100, 1 << 20] {
         Bench::with(RingSettings::new(entries, 0)).poll();
     }
+}
+
+#[test]
+fn a_submission_thread_may_run_on_another_core_than_its_worker() {
+    let cores = ringline_ring::available_cores();
+    std::thread::spawn(move || {
+        ringline_ring::pin_to_core(cores[0]).unwrap();
+        let polling = SubmissionPolling { idle_ms: 1, cpu: Some(*cores.last().unwrap() as u32) };
+        Bench::with(RingSettings { sqpoll: Some(polling), ..RingSettings::new(8, 0) }).poll();
+    })
+    .join()
+    .unwrap();
 }
