@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::fs::File as OpenFile;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ringline_ring::{
     Adopted, BUFFER_ID_SHIFT, Completion, Doorbell, Entered, FLAG_BUFFER, FLAG_BUFFER_MORE, FileIndex, Kernel, Op,
@@ -306,13 +306,15 @@ impl Kernel for SimKernel {
         })
     }
 
-    fn open_stream(&mut self, file: FileIndex, _: SocketAddr, _: &SocketOptions) -> io::Result<SimSocket> {
+    fn open_stream(&mut self, file: FileIndex, peer: SocketAddr, _: &SocketOptions) -> io::Result<SimSocket> {
         self.check_free(file);
         let mut world = self.network.world();
         if world.descriptors.len() >= world.options.descriptors_max {
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
         let id = world.new_stream();
+        let ip = if peer.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+        world.stream(id).local = Some(SocketAddr::new(ip, 0));
         world.retain(id);
         let number = world.descriptors.open(id);
         let socket = world.descriptors.own(number).expect("opened just now");

@@ -273,8 +273,11 @@ impl SimKernel {
         let mut world = self.network.world();
         let both = direction == Direction::Both;
         if let Some(listener) = world.listener(id) {
-            listener.ended |= both;
-            return if both { 0 } else { -libc::ENOTCONN };
+            if both {
+                listener.ended = true;
+                world.abandon_backlog(id);
+            }
+            return 0;
         }
         let result = world.stream(id).shut_down(both);
         world.settle(id);

@@ -100,11 +100,15 @@ impl Stream {
             || matches!(self.state, State::Dead | State::Idle)
     }
 
-    /// Takes up to `most` bytes. Bytes that came before a reset are read before the reset is told, as Linux does it.
+    /// Takes up to `most` bytes. As with Linux, bytes that came before a reset are read before the reset is told, and a
+    /// reset after the end of the stream is told to sends only.
     pub(crate) fn receive(&mut self, most: usize) -> Received {
         if !self.received.is_empty() {
             let most = most.min(self.received.len());
             return Received::Bytes(self.received.drain(..most).collect());
+        }
+        if self.end_received {
+            return Received::End;
         }
         if let Some(errno) = self.error.take() {
             return Received::Failed(errno);
@@ -112,7 +116,7 @@ impl Stream {
         match self.state {
             State::Dead => Received::End,
             State::Idle => Received::Failed(libc::ENOTCONN),
-            _ if self.end_received || self.receive_shut_down => Received::End,
+            _ if self.receive_shut_down => Received::End,
             _ => Received::NotYet,
         }
     }
@@ -168,6 +172,8 @@ impl Stream {
                 self.connect_result = Some(-libc::ECONNRESET);
                 0
             }
+            // Both directions have ended: for Linux the connection is no more.
+            State::Connected if self.end_delivered && self.end_received => -libc::ENOTCONN,
             State::Connected => {
                 self.receive_shut_down |= both;
                 self.send_shut_down = true;

@@ -130,20 +130,19 @@ impl World {
         if *references > 0 {
             return;
         }
-        let abandoned = match socket {
-            Socket::Stream(stream) => {
-                stream.release();
-                VecDeque::new()
-            }
-            Socket::Listener(listener) => {
-                listener.released = true;
-                std::mem::take(&mut listener.backlog)
-            }
-        };
+        match socket {
+            Socket::Stream(stream) => stream.release(),
+            Socket::Listener(listener) => listener.released = true,
+        }
         self.step("released", u64::from(id.0), 0);
         self.settle(id);
-        for connection in abandoned {
-            // Nobody will ever accept it: it is reset whatever it holds.
+        self.abandon_backlog(id);
+    }
+
+    /// Resets the connections that wait at a listener, whatever they hold: nobody will ever accept them.
+    pub(crate) fn abandon_backlog(&mut self, id: SocketId) {
+        let Some(listener) = self.listener(id) else { return };
+        for connection in std::mem::take(&mut listener.backlog) {
             self.stream(connection).refuse();
         }
     }

@@ -169,14 +169,17 @@ fn a_connection_that_nobody_accepts_is_reset_with_its_listener() {
 }
 
 #[test]
-fn a_listener_that_is_shut_down_answers_einval() {
+fn a_listener_that_is_shut_down_answers_einval_and_resets_who_waits() {
     let mut rig = Rig::new(1);
     let address = rig.listen();
-    rig.push(Op::AcceptMultishot { listener: LISTENER }, ACCEPT);
+    let waiting = rig.network.connect(address).unwrap();
+    rig.push(Op::Shutdown { file: LISTENER, direction: Direction::Write }, SHUTDOWN);
+    assert_eq!(results(&rig.settle()), [(SHUTDOWN, 0)]);
+    assert!(!waiting.sees_reset(), "a listener has no direction to write in");
     rig.push(Op::Shutdown { file: LISTENER, direction: Direction::Both }, SHUTDOWN);
-    let completions = results(&rig.settle());
-    assert!(completions.contains(&(ACCEPT, -EINVAL)) && completions.contains(&(SHUTDOWN, 0)), "{completions:?}");
-    assert!(rig.network.connect(address).is_err());
+    assert_eq!(results(&rig.settle()), [(SHUTDOWN, 0)]);
+    assert!(waiting.sees_reset() && rig.network.connect(address).is_err());
+    assert_eq!(results(&rig.submit(Op::AcceptMultishot { listener: LISTENER }, ACCEPT)), [(ACCEPT, -EINVAL)]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod rig;
 
-use libc::{EAGAIN, ECONNRESET, EPIPE, POLLERR, POLLHUP, POLLOUT};
+use libc::{EAGAIN, ECONNRESET, ENOTCONN, EPIPE, POLLERR, POLLHUP, POLLOUT};
 use rig::*;
 use ringline_ring::{Op, PinnedMessage, Wait};
 use ringline_sim::{Chance, Fault, Faults, NetworkOptions, RingOptions};
@@ -115,6 +115,30 @@ fn a_reset_is_told_once_and_then_the_pipe_is_broken() {
     assert_eq!(results(&polled), [(POLL, i32::from(POLLOUT | POLLERR | POLLHUP))]);
     assert_eq!(rig.send(b"x"), -ECONNRESET);
     assert_eq!(rig.send(b"x"), -EPIPE);
+}
+
+#[test]
+fn a_reset_after_the_end_of_the_stream_breaks_sends_only() {
+    let mut rig = Rig::new(1);
+    let peer = rig.receiving(2, 8, false);
+    peer.shutdown_write();
+    rig.wait();
+    peer.reset();
+    rig.poll();
+    assert_eq!(results(&rig.submit(receive(), RECEIVE)), [(RECEIVE, 0)]);
+    assert_eq!(rig.send(b"x"), -EPIPE);
+}
+
+#[test]
+fn a_connection_that_has_ended_in_both_directions_cannot_be_shut_down() {
+    let mut rig = Rig::new(1);
+    let peer = rig.connection();
+    rig.push(shutdown(), SHUTDOWN);
+    assert_eq!(results(&rig.settle()), [(SHUTDOWN, 0)]);
+    peer.shutdown_write();
+    rig.poll();
+    rig.push(shutdown(), SHUTDOWN);
+    assert_eq!(results(&rig.settle()), [(SHUTDOWN, -ENOTCONN)]);
 }
 
 #[test]
