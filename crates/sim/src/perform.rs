@@ -13,7 +13,8 @@ use crate::memory::Snapshot;
 use crate::stream::{Received, State};
 use crate::world::{SocketId, World};
 
-/// The completion flag that says that more bytes wait in the socket (IORING_CQE_F_SOCK_NONEMPTY).
+/// The completion flag that says that more bytes, or the end of the stream, wait in the socket
+/// (IORING_CQE_F_SOCK_NONEMPTY). The end itself carries it too.
 const FLAG_SOCKET_NONEMPTY: u32 = 1 << 2;
 /// One piece in so many is the last that a receive takes before others have their turn.
 const RECEIVE_YIELDS_ONE_IN: u64 = 8;
@@ -245,11 +246,13 @@ impl SimKernel {
         let mut world = self.network.world();
         let received = world.stream(id).receive(room);
         world.settle(id);
+        let flags = if world.stream(id).nonempty() { FLAG_SOCKET_NONEMPTY } else { 0 };
         match received {
             Received::NotYet => Goes::On,
             Received::End => {
                 drop(world);
-                self.end(tag, 0)
+                self.post(tag, 0, flags, None);
+                Goes::Ended
             }
             Received::Failed(errno) => {
                 drop(world);
@@ -257,7 +260,6 @@ impl SimKernel {
             }
             Received::Bytes(bytes) => {
                 world.trace.bytes(&bytes);
-                let flags = if world.stream(id).has_bytes() { FLAG_SOCKET_NONEMPTY } else { 0 };
                 drop(world);
                 match self.groups.fill(group, &bytes) {
                     Ok(filled) => self.post_multishot(tag, bytes.len() as i32, flags, Some((group, filled))),

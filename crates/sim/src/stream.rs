@@ -121,9 +121,9 @@ impl Stream {
         }
     }
 
-    /// Whether bytes wait for a receive.
-    pub(crate) fn has_bytes(&self) -> bool {
-        !self.received.is_empty()
+    /// Whether bytes or the end of the stream wait for a receive.
+    pub(crate) fn nonempty(&self) -> bool {
+        !self.received.is_empty() || self.end_received
     }
 
     /// How many bytes a send would take, or the errno that it would answer. The error is used up by asking.
@@ -144,21 +144,24 @@ impl Stream {
         self.deliver();
     }
 
-    /// The poll mask of a socket that is writable or broken; 0 when a poll for room has to wait.
+    /// The poll mask of a socket that is writable, broken, or **half-closed by its peer**; 0 when a poll for room has to
+    /// wait. A ring's poll always tells POLLRDHUP, asked or not, so after the peer's FIN it completes at once each time
+    /// although there is no room.
     pub(crate) fn writable(&self) -> i16 {
         let error = if self.error.is_some() { libc::POLLERR } else { 0 };
+        let no_receives = self.end_received || self.receive_shut_down;
         match self.state {
             State::Connecting => 0,
-            State::Idle | State::Dead => libc::POLLOUT | libc::POLLHUP | error,
-            State::Connected if self.send_shut_down => {
-                let both = self.end_received || self.receive_shut_down;
-                if both { libc::POLLOUT | libc::POLLHUP } else { libc::POLLOUT }
-            }
+            State::Idle => libc::POLLOUT | libc::POLLHUP | error,
+            State::Dead => libc::POLLOUT | libc::POLLHUP | libc::POLLRDHUP | error,
             State::Connected => {
                 // Linux calls a socket writable when a third of its room is free, not when the first byte is.
-                let room_max = self.send_room_max + self.window;
                 let free = self.free_room();
-                if free > 0 && free * 3 >= room_max { libc::POLLOUT } else { 0 }
+                let has_room = free > 0 && free * 3 >= self.send_room_max + self.window;
+                let room = if has_room || self.send_shut_down { libc::POLLOUT } else { 0 };
+                let half = if no_receives { libc::POLLRDHUP } else { 0 };
+                let both = if no_receives && self.send_shut_down { libc::POLLHUP } else { 0 };
+                room | half | both
             }
         }
     }

@@ -2,7 +2,7 @@
 
 mod rig;
 
-use libc::{EAGAIN, ECONNRESET, ENOTCONN, EPIPE, POLLERR, POLLHUP, POLLOUT};
+use libc::{EAGAIN, ECONNRESET, ENOTCONN, EPIPE, POLLERR, POLLHUP, POLLOUT, POLLRDHUP};
 use rig::*;
 use ringline_ring::{Op, PinnedMessage, Wait};
 use ringline_sim::{Chance, Fault, Faults, NetworkOptions, RingOptions};
@@ -48,6 +48,21 @@ fn b3_a_poll_completes_once_when_there_is_room_again() {
     assert!(!completions[0].more());
     peer.read();
     assert!(rig.poll().is_empty());
+}
+
+#[test]
+fn a_poll_of_a_half_closed_connection_completes_each_time_without_room() {
+    let mut rig = small();
+    let peer = rig.connection();
+    rig.send(&[1; 30]);
+    rig.push(Op::PollWritable { file: CONNECTION }, POLL);
+    peer.shutdown_write();
+    assert_eq!(results(&rig.wait()), [(POLL, i32::from(POLLRDHUP))]);
+    assert_eq!(rig.send(&[1; 30]), -EAGAIN);
+    assert_eq!(results(&rig.submit(Op::PollWritable { file: CONNECTION }, POLL)), [(POLL, i32::from(POLLRDHUP))]);
+    peer.read();
+    let polled = rig.submit(Op::PollWritable { file: CONNECTION }, POLL);
+    assert_eq!(results(&polled), [(POLL, i32::from(POLLOUT | POLLRDHUP))]);
 }
 
 #[test]
@@ -112,7 +127,7 @@ fn a_reset_is_told_once_and_then_the_pipe_is_broken() {
     peer.reset();
     rig.poll();
     let polled = rig.submit(Op::PollWritable { file: CONNECTION }, POLL);
-    assert_eq!(results(&polled), [(POLL, i32::from(POLLOUT | POLLERR | POLLHUP))]);
+    assert_eq!(results(&polled), [(POLL, i32::from(POLLOUT | POLLERR | POLLHUP | POLLRDHUP))]);
     assert_eq!(rig.send(b"x"), -ECONNRESET);
     assert_eq!(rig.send(b"x"), -EPIPE);
 }
