@@ -85,6 +85,11 @@ impl Accumulators {
 
     /// Keeps an accumulator whose bytes are consumed, or frees it if it has grown.
     pub(crate) fn give_back(&mut self, mut accumulator: Box<Accumulator>) {
+        if let Accumulator::Shared(bytes) = &mut *accumulator
+            && let Ok(bytes) = std::mem::take(bytes).try_into_mut()
+        {
+            *accumulator = Accumulator::Writable(bytes);
+        }
         if let Accumulator::Writable(bytes) = &mut *accumulator {
             bytes.clear();
             // Winds the value back to the start of its memory, so that the capacity is what it was made with.
