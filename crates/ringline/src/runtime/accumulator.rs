@@ -78,9 +78,7 @@ impl Accumulators {
 
     /// An empty accumulator.
     pub(crate) fn take(&mut self) -> Box<Accumulator> {
-        self.spare
-            .pop()
-            .unwrap_or_else(|| Box::new(Accumulator::Writable(BytesMut::with_capacity(self.capacity))))
+        self.spare.pop().unwrap_or_else(|| Box::new(Accumulator::Writable(BytesMut::with_capacity(self.capacity))))
     }
 
     /// Keeps an accumulator whose bytes are consumed, or frees it if it has grown.

@@ -79,7 +79,6 @@ impl Connection {
     pub(crate) fn buffered(&self) -> usize {
         self.chunk_bytes as usize + self.accumulator.as_ref().map_or(0, |accumulator| accumulator.len())
     }
-
 }
 
 /// How a connection ended whose slot already has its next occupant.

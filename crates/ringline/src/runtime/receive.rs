@@ -91,15 +91,13 @@ impl Loan {
     /// The bytes as a reference-counted value that may outlive the loan, without copying them.
     pub(crate) fn share(&mut self) -> Bytes {
         match &mut self.source {
-            Source::Chunk { chunk: Some(chunk), address } => {
-                match with_worker(|inner| inner.driver.share(chunk)) {
-                    Some(slab) => {
-                        let len = chunk.len() as usize;
-                        Bytes::from_owner(Received { _slab: slab, address: *address, len })
-                    }
-                    None => Bytes::new(),
+            Source::Chunk { chunk: Some(chunk), address } => match with_worker(|inner| inner.driver.share(chunk)) {
+                Some(slab) => {
+                    let len = chunk.len() as usize;
+                    Bytes::from_owner(Received { _slab: slab, address: *address, len })
                 }
-            }
+                None => Bytes::new(),
+            },
             Source::Accumulator(Some(accumulator)) => accumulator.share(),
             _ => Bytes::new(),
         }
@@ -112,9 +110,14 @@ impl Drop for Loan {
         let (conn, consumed) = (self.conn, self.consumed);
         let source = &mut self.source;
         with_worker(|inner| match source {
-            Source::Chunk { chunk, .. } => chunk.take().into_iter().for_each(|chunk| inner.settle(conn, chunk, consumed)),
+            Source::Chunk { chunk, .. } => {
+                chunk.take().into_iter().for_each(|chunk| inner.settle(conn, chunk, consumed))
+            }
             Source::Accumulator(accumulator) => {
-                accumulator.take().into_iter().for_each(|accumulator| inner.settle_accumulator(conn, accumulator, consumed));
+                accumulator
+                    .take()
+                    .into_iter()
+                    .for_each(|accumulator| inner.settle_accumulator(conn, accumulator, consumed));
             }
         });
     }

@@ -173,9 +173,8 @@ impl<H: AsyncEventHandler> Worker<H> {
         if nothing && self.sockets.is_empty() {
             return;
         }
-        let (mut incoming, established) = core.with(|inner| {
-            (std::mem::take(&mut inner.host.incoming), std::mem::take(&mut inner.host.established))
-        });
+        let (mut incoming, established) =
+            core.with(|inner| (std::mem::take(&mut inner.host.incoming), std::mem::take(&mut inner.host.established)));
         self.sockets.extend(incoming.drain(..).filter_map(|socket| self.member.route(socket)));
         for socket in self.sockets.drain(..) {
             // Dropping the socket refuses the connection: the worker is shutting down, every slot is taken, or the
@@ -306,9 +305,8 @@ fn panicked() -> io::Error {
 /// Wakes the wakers of other runtimes' making.
 #[inline]
 fn wake_foreign(core: &Core) {
-    let wakers = core.with(|inner| {
-        if inner.host.foreign.is_empty() { Vec::new() } else { std::mem::take(&mut inner.host.foreign) }
-    });
+    let wakers = core
+        .with(|inner| if inner.host.foreign.is_empty() { Vec::new() } else { std::mem::take(&mut inner.host.foreign) });
     for waker in wakers {
         let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     }
