@@ -23,6 +23,7 @@ mod submitter;
 mod timers;
 mod token;
 mod udp;
+mod zero_copy;
 
 use std::io;
 use std::net::SocketAddr;
@@ -52,6 +53,7 @@ use slots::Slots;
 use submitter::Submitter;
 use timers::Timers;
 use udp::Udp;
+use zero_copy::ZeroCopy;
 
 /// Completions copied out of the queue at a time.
 const REAP_BATCH: usize = 128;
@@ -107,6 +109,7 @@ pub struct Driver<K: Kernel> {
     send_memory: SendMemory,
     acceptor: Acceptor,
     udp: Udp,
+    zero_copy: ZeroCopy,
     timers: Timers<Due>,
     settings: DriverSettings,
     linger_ns: u64,
@@ -148,6 +151,7 @@ impl<K: Kernel> Driver<K> {
             gathers: Vec::new(),
             send_memory,
             acceptor: Acceptor::new(),
+            zero_copy: ZeroCopy::new(settings.guards_max, settings.zero_copy_threshold),
             udp: Udp::new(settings.receive_group.wrapping_add(1)),
             timers: Timers::new(),
             linger_ns: advance::LINGER_NS,
@@ -266,6 +270,7 @@ impl<K: Kernel> Driver<K> {
             Some(Kind::Datagrams) => self.datagram_received(host, completion),
             Some(Kind::Datagram) => self.datagram_sent(host, completion),
             Some(Kind::DatagramRoom) => self.datagram_room(completion),
+            Some(Kind::ZeroCopy) => self.zero_copy_completed(host, completion),
             None => debug_assert!(false, "a completion of no kind: {completion:?}"),
         }
     }
