@@ -117,6 +117,6 @@ fn one_ring_adopts_what_another_has_accepted() {
     worker.adopt(FileIndex(3), &socket).unwrap();
     // With nothing to do, a ring gives way to the other.
     assert_eq!(worker.enter(Wait::Forever).unwrap(), Entered::Interrupted);
-    drop(worker);
+    drop((worker, socket));
     assert!(peer.sees_end());
 }
