@@ -154,7 +154,7 @@ fn make_driver(config: &Config, index: usize) -> Result<Driver<Uring>, Error> {
         guards_max: 0,
         zero_copy_threshold: 0,
         sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: false },
-        lazy_sends: false,
+        lazy_sends: true,
         flush_interval_ns: config.flush_interval_us.saturating_mul(1000),
     };
     let sqpoll = SubmissionPolling { idle_ms: config.sqpoll_idle_ms, cpu: config.sqpoll_cpu };
