@@ -1,19 +1,39 @@
 //! The kernel boundary of ringline.
 //!
 //! Submissions are [`Op`]s with a [`Tag`], completions are [`Completion`]s, and [`Kernel`] is the seam at which the
-//! real ring can be exchanged for a simulated one. Practically all `unsafe` of the project lives here. Nothing here
-//! knows what a connection is.
+//! real ring, [`Uring`], can be exchanged for a simulated one. Practically all `unsafe` of the project lives here.
+//! Nothing here knows what a connection is.
+//!
+//! The crate compiles on Linux only. A product that is also loaded elsewhere has to decide before it loads this; the
+//! words for that case are in [`Unavailable::Platform`].
 
 mod address;
+mod affinity;
+mod buffer_group;
+mod buffer_test;
 mod completion;
 mod doorbell;
 mod kernel;
+mod limits;
+mod memory;
 mod op;
+mod probe;
+mod setup;
+mod sockets;
+mod submission;
 mod tag;
+mod uring;
 
 pub use address::SocketAddress;
+pub use affinity::{available_cores, pin_to_core};
+pub use buffer_group::BUFFER_GROUP_ENTRIES_MAX;
 pub use completion::{BUFFER_ID_SHIFT, Completion, FLAG_BUFFER, FLAG_BUFFER_MORE, FLAG_MORE, FLAG_NOTIFICATION};
 pub use doorbell::Doorbell;
 pub use kernel::{Adopted, Entered, Kernel, ProvidedBuffer, QueueFull, SocketOptions, Wait};
+pub use limits::{OpenFilesLimit, locked_memory, raise_open_files};
+pub use memory::{Region, page_size};
 pub use op::{Direction, FileIndex, Op, PinnedAddress, PinnedBytes, PinnedMessage};
+pub use probe::{Capabilities, Unavailable, probe};
+pub use setup::{RingSettings, SetupError, SubmissionPolling};
 pub use tag::{SLOT_BITS, SLOT_MAX, Tag};
+pub use uring::Uring;

@@ -1,0 +1,86 @@
+//! The few socket calls that are made directly: everything that happens once per socket rather than once per message.
+//!
+//! Each function returns an owned descriptor that closes on drop, so no error path leaks one. Nothing here knows of
+//! the ring; `uring.rs` moves the descriptors into its file table.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use crate::{SocketAddress, SocketOptions};
+
+/// Opens a TCP socket that listens on `address`, and tells the address it is bound to.
+///
+/// SO_REUSEADDR is always set, so that a restart need not wait for connections in TIME_WAIT. An IPv6 listener on `[::]`
+/// also takes IPv4 connections, whatever `net.ipv6.bindv6only` says.
+pub(crate) fn listen(address: SocketAddr, options: &SocketOptions) -> io::Result<(OwnedFd, SocketAddr)> {
+    let socket = open(address)?;
+    set(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, true)?;
+    if options.reuse_port {
+        set(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, true)?;
+    }
+    if address.is_ipv6() {
+        set(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, !address.ip().is_unspecified())?;
+    }
+    if options.nodelay {
+        // Linux copies the option to every accepted socket, which saves a system call for each connection.
+        set(&socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, true)?;
+    }
+    let raw = SocketAddress::from(address);
+    // SAFETY: the address lives across the call and `len` is its length.
+    check(unsafe { libc::bind(socket.as_raw_fd(), raw.as_ptr(), raw.len()) })?;
+    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    // SAFETY: listen takes no pointers.
+    check(unsafe { libc::listen(socket.as_raw_fd(), backlog) })?;
+    let bound = local_address(&socket)?;
+    Ok((socket, bound))
+}
+
+/// Opens an unconnected TCP socket for the family of `peer`.
+pub(crate) fn open_stream(peer: SocketAddr, options: &SocketOptions) -> io::Result<OwnedFd> {
+    let socket = open(peer)?;
+    if options.nodelay {
+        set(&socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, true)?;
+    }
+    Ok(socket)
+}
+
+/// The address of this side.
+pub(crate) fn local_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
+    address_by(libc::getsockname, socket)
+}
+
+/// The address of the other side. ENOTCONN when it has already gone.
+pub(crate) fn peer_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
+    address_by(libc::getpeername, socket)
+}
+
+fn open(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET };
+    // SAFETY: socket takes no pointers.
+    let fd = check(unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) })?;
+    // SAFETY: the call succeeded, so `fd` is open and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn set(socket: &OwnedFd, level: i32, option: i32, on: bool) -> io::Result<()> {
+    let value = i32::from(on);
+    let len = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: the kernel reads four bytes of `value`, which lives across the call.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), len) })?;
+    Ok(())
+}
+
+type AddressCall = unsafe extern "C" fn(RawFd, *mut libc::sockaddr, *mut libc::socklen_t) -> i32;
+
+fn address_by(call: AddressCall, socket: &OwnedFd) -> io::Result<SocketAddr> {
+    let mut address = SocketAddress::empty();
+    let (raw, len) = (address.as_mut_ptr(), address.len_mut());
+    // SAFETY: `empty` has room for every address family and says so in its length; both live across the call.
+    check(unsafe { call(socket.as_raw_fd(), raw, len) })?;
+    Ok(address.to_std())
+}
+
+fn check(result: i32) -> io::Result<i32> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

@@ -1,0 +1,347 @@
+//! The real kernel: one io_uring instance, its file table, its buffer groups and its doorbell.
+//!
+//! It owns the ring and the descriptors of buffer rings; it does not own the memory that operations name. It knows
+//! nothing of connections: which operations may be in flight together is the caller's business.
+//!
+//! # Order of release
+//!
+//! Dropping a [`Uring`] makes the kernel forget all memory that was named to it, in this order:
+//!
+//! 1. every operation in flight is cancelled, and the deferred work that would still complete one is run;
+//! 2. buffer groups are unregistered, so that nothing can choose a provided buffer any more;
+//! 3. the file table is unregistered, which closes its sockets before `drop` returns: a listener's port is free again;
+//! 4. the ring's registered descriptor is given up (it would keep the ring alive until the thread ends) and the ring is
+//!    closed;
+//! 5. the descriptors of the buffer groups are unmapped.
+//!
+//! Memory that was given to operations, and provided buffers, must be released after that: declare the `Uring` before
+//! such memory in a structure, or drop it first.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
+use io_uring::{EnterFlags, IoUring, squeue};
+
+use crate::buffer_group::BufferGroup;
+use crate::setup::{self, RingSettings, SetupError};
+use crate::{
+    Adopted, Completion, Doorbell, Entered, FileIndex, Kernel, Op, ProvidedBuffer, QueueFull, SocketOptions, Tag, Wait,
+    buffer_test, sockets, submission,
+};
+
+/// An io_uring instance. It belongs to the thread that makes it.
+pub struct Uring {
+    ring: IoUring,
+    /// Dropped after `ring`: see the order of release.
+    groups: Vec<BufferGroup>,
+    doorbell: Doorbell,
+    /// What `enter` names the ring by: its registered index, or its descriptor.
+    enter_fd: RawFd,
+    /// Flags of every `enter`.
+    enter_flags: u32,
+    /// Whether `enter_fd` is a registered index.
+    registered: Option<u32>,
+    /// A kernel thread takes the submissions.
+    sqpoll: bool,
+    /// The kernel says in shared memory whether deferred work waits.
+    tells_of_work: bool,
+    cq_entries: u32,
+    /// Operations queued but not submitted that will complete while they are being submitted.
+    inline_queued: u32,
+    /// The same, already submitted to make room; their completions have not been looked at yet.
+    inline_ready: u32,
+}
+
+impl Uring {
+    /// Makes a ring on the calling thread, which must be the one that uses it.
+    ///
+    /// # Errors
+    ///
+    /// See [`SetupError`].
+    pub fn new(settings: &RingSettings) -> Result<Self, SetupError> {
+        let (ring, flags) = setup::make(settings)?;
+        let doorbell = Doorbell::new().map_err(|source| SetupError::Call { call: "eventfd", source })?;
+        let registered = setup::register_ring_fd(&ring);
+        let (enter_fd, enter_flags) = match registered {
+            Some(index) => (index as RawFd, EnterFlags::REGISTERED_RING.bits()),
+            None => (ring.as_raw_fd(), 0),
+        };
+        Ok(Self {
+            enter_fd,
+            enter_flags,
+            registered,
+            sqpoll: settings.sqpoll.is_some(),
+            tells_of_work: settings.sqpoll.is_none() && (flags.defer_taskrun || flags.coop_taskrun),
+            cq_entries: ring.params().cq_entries(),
+            ring,
+            groups: Vec::new(),
+            doorbell,
+            inline_queued: 0,
+            inline_ready: 0,
+        })
+    }
+
+    /// Number of operations that are queued and not yet taken by the kernel.
+    #[inline]
+    fn queued(&mut self) -> u32 {
+        self.ring.submission().len() as u32
+    }
+
+    /// How many completions a wait has to ask for, so that it does not return with nothing but what completed inline.
+    ///
+    /// A submission thread completes operations at any time, also before the wait begins. Counting them could then wait
+    /// for completions that have long been reaped, so nothing is counted and a wait may end early instead.
+    #[inline]
+    fn wanted(&self) -> u32 {
+        if self.sqpoll { 1 } else { (self.inline_ready + self.inline_queued + 1).min(self.cq_entries) }
+    }
+
+    /// Whether an `enter` with nothing to submit could bring completions that are not in the queue yet.
+    #[inline]
+    fn has_kernel_work(&mut self) -> bool {
+        if !self.ring.completion().is_empty() {
+            return false;
+        }
+        let queue = self.ring.submission();
+        (!self.tells_of_work && !self.sqpoll) || queue.taskrun() || queue.cq_overflow()
+    }
+
+    /// Room has to be made: submit, without waiting, and try once more.
+    #[cold]
+    #[inline(never)]
+    fn push_when_full(&mut self, entry: &squeue::Entry) -> Result<(), QueueFull> {
+        // A failure is not lost: the queue stays full, and the next `enter` meets the same failure and reports it.
+        let _ = self.submit();
+        // SAFETY: see `push`.
+        unsafe { self.ring.submission().push(entry) }.map_err(|_| QueueFull)
+    }
+
+    fn submit(&mut self) -> io::Result<Entered> {
+        let queued = self.queued();
+        let entered = if self.sqpoll {
+            let wake = if self.ring.submission().need_wakeup() { EnterFlags::SQ_WAKEUP } else { EnterFlags::empty() };
+            self.enter_kernel(0, 0, wake | EnterFlags::SQ_WAIT, None)
+        } else {
+            self.enter_kernel(queued, 0, EnterFlags::empty(), None)
+        };
+        let submitted = std::mem::take(&mut self.inline_queued);
+        if matches!(entered, Ok(Entered::Done)) {
+            self.inline_ready += submitted;
+        }
+        entered
+    }
+
+    /// With a submission thread: it takes the queue by itself, unless it sleeps.
+    fn enter_with_thread(&mut self, wait: Wait) -> io::Result<Entered> {
+        let wake = if self.ring.submission().need_wakeup() { EnterFlags::SQ_WAKEUP } else { EnterFlags::empty() };
+        match wait {
+            Wait::Poll if wake.is_empty() && !self.has_kernel_work() => Ok(Entered::Done),
+            Wait::Poll => self.enter_kernel(0, 0, wake | EnterFlags::GETEVENTS, None),
+            Wait::Forever => self.enter_kernel(0, self.wanted(), wake | EnterFlags::GETEVENTS, None),
+            Wait::AtMost(ns) => self.enter_kernel(0, self.wanted(), wake | EnterFlags::GETEVENTS, Some(ns)),
+        }
+    }
+
+    /// The system call.
+    #[inline]
+    fn enter_kernel(
+        &mut self,
+        submit: u32,
+        want: u32,
+        flags: EnterFlags,
+        timeout_ns: Option<u64>,
+    ) -> io::Result<Entered> {
+        let flags = flags.bits() | self.enter_flags;
+        let submitted = match timeout_ns {
+            None => io_uring_enter(self.enter_fd, submit, want, flags, std::ptr::null(), 0),
+            Some(ns) => {
+                let time = Timespec::new().sec(ns / 1_000_000_000).nsec((ns % 1_000_000_000) as u32);
+                let args = SubmitArgs::new().timespec(&time);
+                let flags = flags | EnterFlags::EXT_ARG.bits();
+                io_uring_enter(self.enter_fd, submit, want, flags, (&raw const args).cast(), size_of_val(&args))
+            }
+        };
+        match submitted {
+            // The kernel does not wait when it could not take everything.
+            Ok(count) if count < submit => Ok(Entered::Backpressure),
+            Ok(_) => Ok(Entered::Done),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ETIME) => Ok(Entered::TimedOut),
+                Some(libc::EINTR) => Ok(Entered::Interrupted),
+                Some(libc::EBUSY | libc::EAGAIN) => Ok(Entered::Backpressure),
+                _ => Err(error),
+            },
+        }
+    }
+
+    pub(crate) fn register_file(&mut self, file: FileIndex, socket: &OwnedFd) -> io::Result<()> {
+        self.ring.submitter().register_files_update(file.0, &[socket.as_raw_fd()]).map(drop)
+    }
+
+    /// Ends everything in flight; see the order of release.
+    fn cancel_all(&mut self) {
+        // What a submission thread has in hand cannot be cancelled yet: let it take the queue first.
+        while self.sqpoll && self.queued() > 0 {
+            let wake = if self.ring.submission().need_wakeup() { EnterFlags::SQ_WAKEUP } else { EnterFlags::empty() };
+            if self.enter_kernel(0, 0, wake, None).is_err() {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        // Blocks until everything that was found is cancelled; ENOENT when nothing is in flight.
+        let _ = self.ring.submitter().register_sync_cancel(None, CancelBuilder::any());
+        // The cancelled operations post their completions in deferred work.
+        let _ = self.enter_kernel(0, 0, EnterFlags::GETEVENTS, None);
+    }
+}
+
+impl Kernel for Uring {
+    type Socket = OwnedFd;
+
+    #[inline]
+    fn push(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull> {
+        let entry = submission::entry(op, self.doorbell.raw_fd()).user_data(tag.bits());
+        // SAFETY: memory that the entry names was promised to stay until the operation has completed, by whoever made
+        // the pinned value. The doorbell's descriptor is owned by `self`.
+        if unsafe { self.ring.submission().push(&entry) }.is_err() {
+            self.push_when_full(&entry)?;
+        }
+        if op.completes_inline() {
+            self.inline_queued += 1;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn enter(&mut self, wait: Wait) -> io::Result<Entered> {
+        if self.sqpoll {
+            return self.enter_with_thread(wait);
+        }
+        let queued = self.queued();
+        let (want, timeout_ns) = match wait {
+            Wait::Poll if queued == 0 && !self.has_kernel_work() => return Ok(Entered::Done),
+            Wait::Poll => (0, None),
+            Wait::Forever => (self.wanted(), None),
+            Wait::AtMost(ns) => (self.wanted(), Some(ns)),
+        };
+        // Deferred work runs only in an `enter` that collects events, even if it waits for none.
+        let entered = self.enter_kernel(queued, want, EnterFlags::GETEVENTS, timeout_ns);
+        // Forgotten also after a failure, when some may still be queued: a count that is too low ends a wait early, one
+        // that is too high would never end it.
+        self.inline_queued = 0;
+        self.inline_ready = 0;
+        entered
+    }
+
+    #[inline]
+    fn reap(&mut self, into: &mut [Completion]) -> usize {
+        let mut count = 0;
+        for (completion, entry) in into.iter_mut().zip(self.ring.completion()) {
+            *completion =
+                Completion { tag: Tag::from_bits(entry.user_data()), result: entry.result(), flags: entry.flags() };
+            count += 1;
+        }
+        // Completions that have been looked at must not be waited for again.
+        self.inline_ready = 0;
+        count
+    }
+
+    #[inline]
+    fn now(&self) -> u64 {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the structure lives across the call, which cannot fail for this clock.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    }
+
+    fn incremental_buffers(&self) -> bool {
+        buffer_test::incremental_buffers()
+    }
+
+    fn create_buffer_group(&mut self, group: u16, entries: u16, incremental: bool) -> io::Result<()> {
+        let made = BufferGroup::register(&self.ring.submitter(), group, entries, incremental)?;
+        self.groups.push(made);
+        Ok(())
+    }
+
+    #[inline]
+    unsafe fn provide_buffers(&mut self, group: u16, buffers: &[ProvidedBuffer]) {
+        let found = self.groups.iter_mut().find(|candidate| candidate.group() == group);
+        // SAFETY: the caller's promise is the same.
+        unsafe { found.expect("the buffer group has been created").provide(buffers) };
+    }
+
+    fn listen(&mut self, file: FileIndex, address: SocketAddr, options: &SocketOptions) -> io::Result<SocketAddr> {
+        let (socket, bound) = sockets::listen(address, options)?;
+        self.register_file(file, &socket)?;
+        Ok(bound)
+    }
+
+    #[inline]
+    fn accepted(&mut self, result: u32) -> OwnedFd {
+        // SAFETY: the caller passes the result of an accept, once; the kernel made that descriptor for us alone.
+        unsafe { OwnedFd::from_raw_fd(result as RawFd) }
+    }
+
+    fn adopt(&mut self, file: FileIndex, socket: OwnedFd) -> io::Result<Adopted> {
+        let peer = sockets::peer_address(&socket)?;
+        let local = sockets::local_address(&socket)?;
+        self.register_file(file, &socket)?;
+        Ok(Adopted { peer, local })
+    }
+
+    fn open_stream(&mut self, file: FileIndex, peer: SocketAddr, options: &SocketOptions) -> io::Result<OwnedFd> {
+        let socket = sockets::open_stream(peer, options)?;
+        self.register_file(file, &socket)?;
+        Ok(socket)
+    }
+
+    fn local_address(&mut self, socket: &OwnedFd) -> Option<SocketAddr> {
+        sockets::local_address(socket).ok()
+    }
+
+    fn doorbell(&self) -> Doorbell {
+        self.doorbell.clone()
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        self.cancel_all();
+        for group in &self.groups {
+            let _ = self.ring.submitter().unregister_buf_ring(group.group());
+        }
+        // ENXIO when there is no file table.
+        let _ = self.ring.submitter().unregister_files();
+        if let Some(index) = self.registered {
+            let _ = setup::unregister_ring_fd(&self.ring, index);
+        }
+        // The fields follow in the order of their declaration: first the ring, then the groups.
+    }
+}
+
+impl std::fmt::Debug for Uring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Uring")
+            .field("fd", &self.ring.as_raw_fd())
+            .field("sqpoll", &self.sqpoll)
+            .field("groups", &self.groups.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[inline]
+fn io_uring_enter(
+    fd: RawFd,
+    submit: u32,
+    want: u32,
+    flags: u32,
+    arg: *const libc::c_void,
+    arg_len: usize,
+) -> io::Result<u32> {
+    // SAFETY: `arg` is null, or points to `arg_len` bytes of arguments that live across the call.
+    let result = unsafe { libc::syscall(libc::SYS_io_uring_enter, fd, submit, want, flags, arg, arg_len) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as u32) }
+}
