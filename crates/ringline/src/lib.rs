@@ -1,1 +1,3 @@
 //! Thread-per-core io_uring runtime.
+
+pub mod driver;

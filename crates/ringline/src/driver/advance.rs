@@ -1,0 +1,230 @@
+//! The life of a connection from open to freed: the only legal transitions, in one function.
+//!
+//! Everything that changes a connection ends with a call of [`Driver::advance`], which submits what comes next.
+
+use std::io;
+
+use ringline_ring::{Completion, Direction, Kernel, Op, Tag};
+
+use super::connection::{Fin, Phase, Receive, Sending};
+use super::kind::Kind;
+use super::{ConnToken, Driver, Due, Host, file_of};
+
+/// How long a closed connection waits for its peer's FIN before its file is closed.
+pub(super) const LINGER_NS: u64 = 1_000_000_000;
+/// The same, once the worker is shutting down.
+const SHUTDOWN_LINGER_NS: u64 = 50_000_000;
+
+impl<K: Kernel> Driver<K> {
+    /// Sends FIN after everything that is queued. Receiving goes on. False when the token is stale or the connection is
+    /// closed already.
+    pub fn shutdown_write(&mut self, conn: ConnToken) -> bool {
+        match self.connection(conn) {
+            Some(connection) if connection.phase == Phase::Open => {
+                if connection.fin == Fin::No {
+                    connection.fin = Fin::Wanted;
+                    self.touch(conn);
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Closes a connection: what is queued goes out, then FIN. The host gets no more bytes of it, and
+    /// [`Host::closed`] when its slot is free. A connection that is still being made is given up without an event.
+    /// False when the token is stale or the connection is closed already.
+    pub fn close(&mut self, conn: ConnToken) -> bool {
+        match self.connection(conn) {
+            Some(connection) if connection.phase == Phase::Open => {
+                connection.phase = Phase::Flushing;
+                self.touch(conn);
+                true
+            }
+            Some(connection) if connection.phase == Phase::Connecting => {
+                self.give_up_connect(conn, None);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Closes a connection at once: what is queued and not yet with the kernel is dropped. `error` is what
+    /// [`Host::closed`] will be told. False when the token is stale.
+    pub fn abort(&mut self, conn: ConnToken, error: Option<io::Error>) -> bool {
+        let Some(connection) = self.connection(conn) else { return false };
+        match connection.phase {
+            Phase::Connecting => self.give_up_connect(conn, None),
+            Phase::Ending | Phase::Closing => {}
+            Phase::Open | Phase::Flushing | Phase::Lingering => {
+                connection.error = error.map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO));
+                connection.phase = Phase::Ending;
+                self.touch(conn);
+            }
+        }
+        true
+    }
+
+    /// Lets connections that close from now on wait only briefly for their peers.
+    pub fn hurry(&mut self) {
+        self.linger_ns = SHUTDOWN_LINGER_NS;
+    }
+
+    /// Submits what comes next for a connection.
+    pub(super) fn advance<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
+        loop {
+            let Some(connection) = self.connection(conn) else { return };
+            match connection.phase {
+                Phase::Connecting | Phase::Closing => return,
+                Phase::Open | Phase::Flushing => {
+                    if connection.sending != Sending::Idle {
+                        return;
+                    }
+                    if !connection.queue.is_empty() {
+                        return self.start_send(conn);
+                    }
+                    let closing = connection.phase == Phase::Flushing;
+                    match connection.fin {
+                        Fin::No if !closing => return,
+                        Fin::No | Fin::Wanted => {
+                            connection.fin = Fin::InFlight;
+                            let op = Op::Shutdown { file: file_of(conn), direction: Direction::Write };
+                            return self.submit(op, Kind::Shutdown, conn);
+                        }
+                        Fin::InFlight => return,
+                        Fin::Done if !closing => return,
+                        Fin::Done => self.begin_linger(conn),
+                    }
+                }
+                Phase::Lingering => {
+                    if connection.receive != Receive::Ended {
+                        return;
+                    }
+                    connection.phase = Phase::Ending;
+                }
+                Phase::Ending => return self.end_operations(host, conn),
+            }
+        }
+    }
+
+    /// FIN is out: goes on receiving, into nothing, until the peer's FIN or the end of the time.
+    fn begin_linger(&mut self, conn: ConnToken) {
+        let deadline = self.submitter.kernel.now() + self.linger_ns;
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        connection.phase = Phase::Lingering;
+        if connection.receive != Receive::Ended {
+            connection.timer = Some(self.timers.arm(deadline, Due::Linger(conn)));
+            connection.receive_wanted = true;
+            if connection.receive == Receive::Off {
+                self.arm_receive(conn);
+            }
+        }
+    }
+
+    pub(super) fn linger_over<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
+        if let Some(connection) = self.connection(conn) {
+            connection.timer = None;
+            if connection.phase == Phase::Lingering {
+                connection.phase = Phase::Ending;
+                self.advance(host, conn);
+            }
+        }
+    }
+
+    /// Cancels what is in flight; once nothing is, closes the file. The file must not be closed earlier: an armed
+    /// receive holds it, so that the peer would see no FIN and its bytes would still be received.
+    fn end_operations<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
+        let Some(connection) = self.connection(conn) else { return };
+        if connection.sending != Sending::InFlight {
+            self.drop_queue(host, conn);
+        }
+        let Some(connection) = self.connection(conn) else { return };
+        let cancel_receive = connection.receive == Receive::Armed && !connection.receive_cancelled;
+        let cancel_poll = connection.sending == Sending::Blocked && !connection.poll_cancelled;
+        connection.receive_cancelled |= cancel_receive;
+        connection.poll_cancelled |= cancel_poll;
+        if connection.receive == Receive::Parked {
+            connection.receive = Receive::Ended;
+        }
+        if connection.operations == 0 {
+            connection.phase = Phase::Closing;
+            return self.submit(Op::Close { file: file_of(conn) }, Kind::Close, conn);
+        }
+        if cancel_receive {
+            self.submit_cancel(conn, Kind::Receive);
+        }
+        if cancel_poll {
+            self.submit_cancel(conn, Kind::Writable);
+        }
+    }
+
+    pub(super) fn submit_cancel(&mut self, conn: ConnToken, kind: Kind) {
+        let target = Tag::new(kind as u8, conn.slot(), conn.generation());
+        self.submit(Op::Cancel { target }, Kind::Cancel, conn);
+    }
+
+    /// The connection broke: tells why in the end, and ends it.
+    pub(super) fn fail<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, errno: i32) {
+        let Some(connection) = self.connection(conn) else { return };
+        match connection.phase {
+            Phase::Open | Phase::Flushing => {
+                connection.error = errno;
+                connection.phase = Phase::Ending;
+            }
+            // The FIN of this side is out: how the peer ends its side is no longer of interest.
+            Phase::Lingering => connection.phase = Phase::Ending,
+            Phase::Connecting | Phase::Ending | Phase::Closing => {}
+        }
+        self.advance(host, conn);
+    }
+
+    pub(super) fn shutdown_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
+        let Some(conn) = self.completed(completion) else { return };
+        if let Some(connection) = self.connection(conn) {
+            connection.fin = Fin::Done;
+        }
+        match completion.result {
+            // ENOTCONN: the peer has reset the connection, which the receive reports.
+            0.. => self.advance(host, conn),
+            result if result == -libc::ENOTCONN => self.advance(host, conn),
+            result => self.fail(host, conn, -result),
+        }
+    }
+
+    pub(super) fn cancel_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
+        // Whether the cancel found its target does not matter: the target posts its own completion in either case.
+        if let Some(conn) = self.completed(completion) {
+            self.advance(host, conn);
+        }
+    }
+
+    pub(super) fn close_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
+        let Some(conn) = self.completed(completion) else { return };
+        let Some(connection) = self.connections.remove(conn.slot(), conn.generation()) else { return };
+        if let Some(timer) = connection.timer {
+            self.timers.cancel(timer);
+        }
+        if connection.announced {
+            let error = (connection.error != 0).then(|| io::Error::from_raw_os_error(connection.error));
+            host.closed(conn, error);
+        }
+    }
+
+    /// The connection that a last completion belongs to, with the operation taken off its count; none, and counted as
+    /// stale, when the slot has another owner by now.
+    #[inline]
+    pub(super) fn completed(&mut self, completion: Completion) -> Option<ConnToken> {
+        let conn = ConnToken::from_parts(completion.tag.slot(), completion.tag.generation());
+        match self.connections.get_mut(conn.slot(), conn.generation()) {
+            Some(connection) => {
+                debug_assert!(connection.operations > 0, "{conn:?} completed what it never submitted");
+                connection.operations -= u8::from(!completion.more());
+                Some(conn)
+            }
+            None => {
+                self.metrics.stale_completions += 1;
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The state of one connection, in one place.
+//!
+//! Each field is a small machine of its own; which step comes next is decided by `Driver::advance` alone. A slot is
+//! freed only when its file is closed and no operation of it is in flight, so a late completion cannot meet a new
+//! occupant; the generation in every tag stands behind that as a second check.
+
+use std::net::SocketAddr;
+
+use ringline_ring::SocketAddress;
+
+use super::send::Gather;
+use super::send_queue::SendQueue;
+use super::timers::TimerId;
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The connect is in flight.
+    Connecting,
+    /// Bytes flow.
+    Open,
+    /// Closed from this side: what is queued goes out, then FIN.
+    Flushing,
+    /// FIN is out; the peer's bytes are discarded until its FIN, for a limited time. Closing earlier would make the
+    /// kernel answer unread bytes with a reset, which destroys what the peer has not read yet.
+    Lingering,
+    /// Every operation is being ended.
+    Ending,
+    /// The close of the file is in flight.
+    Closing,
+}
+
+/// The receiving direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receive {
+    /// No receive is armed.
+    Off,
+    /// The multishot receive is armed.
+    Armed,
+    /// It ended for want of buffers; armed again when there are some.
+    Parked,
+    /// The peer's FIN has come, or the connection failed.
+    Ended,
+}
+
+/// The sending direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sending {
+    /// No send is in flight.
+    Idle,
+    /// A send is in flight.
+    InFlight,
+    /// The socket is full; a poll tells when it takes bytes again.
+    Blocked,
+}
+
+/// The FIN of this side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fin {
+    /// Nobody asked for it.
+    No,
+    /// It is to follow the last queued byte.
+    Wanted,
+    /// It is in flight.
+    InFlight,
+    /// It is out.
+    Done,
+}
+
+/// Why a connect is being given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GivenUp {
+    /// Its time passed.
+    TimedOut,
+    /// The host asked.
+    Cancelled,
+}
+
+/// What only a connection that is being made needs.
+pub(super) struct Connecting<S> {
+    /// The peer, at the place that the kernel reads it from.
+    pub(super) address: SocketAddress,
+    /// The descriptor, kept to ask it for its local address.
+    pub(super) socket: S,
+    pub(super) given_up: Option<GivenUp>,
+}
+
+/// One connection.
+pub(super) struct Connection<S> {
+    pub(super) phase: Phase,
+    pub(super) receive: Receive,
+    /// Whether the host wants bytes: false while it has paused receiving.
+    pub(super) receive_wanted: bool,
+    /// A cancel of the armed receive is in flight.
+    pub(super) receive_cancelled: bool,
+    pub(super) sending: Sending,
+    /// The newest piece of the queue is part of the send in flight and may not grow.
+    pub(super) tail_in_flight: bool,
+    /// Bytes of the send in flight.
+    pub(super) in_flight: u32,
+    /// A cancel of the poll for room is in flight.
+    pub(super) poll_cancelled: bool,
+    pub(super) fin: Fin,
+    /// Stands on the list of connections to advance before the next enter.
+    pub(super) dirty: bool,
+    pub(super) outbound: bool,
+    /// The host knows of the connection and is told when it closes.
+    pub(super) announced: bool,
+    /// Operations whose last completion has not come.
+    pub(super) operations: u8,
+    /// The errno that ended it, or 0.
+    pub(super) error: i32,
+    pub(super) queue: SendQueue,
+    /// Bytes ever queued.
+    pub(super) queued: u64,
+    /// Bytes ever taken by the kernel.
+    pub(super) sent: u64,
+    /// The limit of the connect, or of the lingering.
+    pub(super) timer: Option<TimerId>,
+    pub(super) gather: Option<Box<Gather>>,
+    pub(super) connecting: Option<Box<Connecting<S>>>,
+    pub(super) peer: SocketAddr,
+    pub(super) local: Option<SocketAddr>,
+}
+
+impl<S> Connection<S> {
+    /// A connection that stands.
+    pub(super) fn open(peer: SocketAddr, local: SocketAddr) -> Self {
+        Self { local: Some(local), announced: true, ..Self::new(Phase::Open, peer, false) }
+    }
+
+    /// A connection that is being made.
+    pub(super) fn connecting(peer: SocketAddr) -> Self {
+        Self::new(Phase::Connecting, peer, true)
+    }
+
+    fn new(phase: Phase, peer: SocketAddr, outbound: bool) -> Self {
+        Self {
+            phase,
+            receive: Receive::Off,
+            receive_wanted: true,
+            receive_cancelled: false,
+            sending: Sending::Idle,
+            tail_in_flight: false,
+            in_flight: 0,
+            poll_cancelled: false,
+            fin: Fin::No,
+            dirty: false,
+            outbound,
+            announced: false,
+            operations: 0,
+            error: 0,
+            queue: SendQueue::EMPTY,
+            queued: 0,
+            sent: 0,
+            timer: None,
+            gather: None,
+            connecting: None,
+            peer,
+            local: None,
+        }
+    }
+
+    /// Whether the host may still queue bytes.
+    #[inline]
+    pub(super) fn accepts_sends(&self) -> bool {
+        self.phase == Phase::Open && self.fin == Fin::No
+    }
+}

@@ -1,0 +1,50 @@
+//! What the driver tells the host that it runs in.
+//!
+//! A driver has exactly one host: the async runtime of this crate, or the bridge to a JavaScript environment. Events
+//! are delivered while a turn is being processed, so an implementation only records them; it acts on the driver between
+//! turns. No event is delivered for a connection before it was opened, none after [`Host::closed`].
+
+use std::io;
+
+use ringline_ring::Kernel;
+
+use super::{Chunk, ConnToken};
+
+/// Receives what happens in a [`Driver`](super::Driver).
+pub trait Host<K: Kernel> {
+    /// The listener accepted a socket. Which worker takes it is the host's choice; the one that does calls
+    /// [`Driver::adopt`](super::Driver::adopt).
+    fn incoming(&mut self, socket: K::Socket);
+
+    /// An outbound connection stands.
+    fn connected(&mut self, conn: ConnToken);
+
+    /// An outbound connection could not be made. This is the last event of the token. `TimedOut` is the error when its
+    /// time was up, ECANCELED when it was cancelled.
+    fn connect_failed(&mut self, conn: ConnToken, error: io::Error);
+
+    /// Bytes arrived. The host owns the chunk and gives it back with [`Driver::release`](super::Driver::release), or
+    /// sends it on.
+    fn received(&mut self, conn: ConnToken, chunk: Chunk);
+
+    /// The peer sends nothing more (FIN). Sending is still possible.
+    fn receive_ended(&mut self, conn: ConnToken);
+
+    /// The kernel has taken more bytes: `position` counts all bytes of this connection that it took so far.
+    fn sent(&mut self, conn: ConnToken, position: u64);
+
+    /// The kernel no longer uses a send slot.
+    fn send_slot_free(&mut self, slot: u32);
+
+    /// The kernel writes no more into a slab: once every chunk and handle of it is gone, it will be used again.
+    fn slab_retired(&mut self, slab: u32);
+
+    /// The connection is gone and its slot is free. `error` tells why, unless it was closed from this side.
+    fn closed(&mut self, conn: ConnToken, error: Option<io::Error>);
+
+    /// A timer that the host armed is due.
+    fn timer(&mut self, key: u64);
+
+    /// Another thread rang the doorbell.
+    fn doorbell(&mut self);
+}

@@ -1,0 +1,28 @@
+//! Counters of one driver: plain numbers that its thread raises.
+
+/// What a driver has done since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// Calls into the kernel to submit and wait.
+    pub enters: u64,
+    /// Completions processed.
+    pub completions: u64,
+    /// Chunks received.
+    pub chunks: u64,
+    /// Bytes received.
+    pub bytes_received: u64,
+    /// Sends submitted.
+    pub sends: u64,
+    /// Bytes the kernel took.
+    pub bytes_sent: u64,
+    /// Receives that ended for want of buffers.
+    pub buffer_shortages: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Accepted connections that were closed at once because every slot was taken.
+    pub refused: u64,
+    /// Accepts that failed.
+    pub accept_errors: u64,
+    /// Completions for a past owner of a slot.
+    pub stale_completions: u64,
+}

@@ -1,0 +1,357 @@
+//! The event loop and the state of connections, as plain code: completions and commands in, submissions and
+//! [`Host`] events out. Nothing here assumes whose thread it runs on: whoever owns the driver calls
+//! [`turn`](Driver::turn), a worker thread in a loop or a JavaScript thread when its own loop finds work.
+//!
+//! One operation family per file; `advance.rs` is the one place that moves a connection from phase to phase.
+
+mod accept;
+mod advance;
+mod connect;
+mod connection;
+mod host;
+mod kind;
+mod metrics;
+mod receive;
+mod receive_buffers;
+mod send;
+mod send_memory;
+mod send_queue;
+mod settings;
+mod slabs;
+mod slots;
+mod submitter;
+mod timers;
+mod token;
+
+use std::io;
+use std::net::SocketAddr;
+
+use ringline_ring::{Completion, Doorbell, Entered, FileIndex, Kernel, Op, Tag, Wait};
+
+pub use accept::AdoptError;
+pub use connect::ConnectError;
+pub use host::Host;
+pub use metrics::Metrics;
+pub use receive_buffers::SLAB_BYTES;
+pub use send::SendRefused;
+pub use send_memory::SendMemory;
+pub use settings::DriverSettings;
+pub use slabs::{Chunk, SlabHandle};
+pub use timers::TimerId;
+pub use token::ConnToken;
+
+use accept::Acceptor;
+use connection::Connection;
+use kind::Kind;
+use receive_buffers::ReceiveBuffers;
+use send::Gather;
+use send_queue::Pieces;
+use slots::Slots;
+use submitter::Submitter;
+use timers::Timers;
+
+/// Completions copied out of the queue at a time.
+const REAP_BATCH: usize = 128;
+/// Completions processed in one turn before the host gets to act on them.
+const TURN_COMPLETIONS_MAX: usize = 1024;
+
+/// What the driver itself arms timers for.
+#[derive(Debug, PartialEq)]
+enum Due {
+    /// A connect has taken too long.
+    Connect(ConnToken),
+    /// A lingering connection has waited long enough for its peer.
+    Linger(ConnToken),
+    /// Accepting resumes.
+    Accept,
+    /// There was no memory for buffers: look again.
+    Buffers,
+    /// A timer of the host's, with its key.
+    Host(u64),
+}
+
+/// What a turn left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// More completions are waiting, or submissions did not fit: come again without blocking.
+    pub more: bool,
+}
+
+/// The event loop of one worker, and all its connections.
+///
+/// The kernel is the first field, so it is dropped first: every operation has ended before the memory that operations
+/// name is released.
+pub struct Driver<K: Kernel> {
+    submitter: Submitter<K>,
+    connections: Slots<Connection<K::Socket>>,
+    /// Connections to advance before the next enter.
+    dirty: Vec<ConnToken>,
+    buffers: ReceiveBuffers,
+    /// Connections whose receive waits for buffers.
+    parked: std::collections::VecDeque<ConnToken>,
+    buffers_timer: bool,
+    pieces: Pieces,
+    /// Boxed, because each keeps its place while it is in flight.
+    #[allow(clippy::vec_box)]
+    gathers: Vec<Box<Gather>>,
+    send_memory: SendMemory,
+    acceptor: Acceptor,
+    timers: Timers<Due>,
+    settings: DriverSettings,
+    linger_ns: u64,
+    now: u64,
+    metrics: Metrics,
+}
+
+impl<K: Kernel> Driver<K> {
+    /// Makes the pools and arms the doorbell.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses the buffer ring, or there is no memory for the pools.
+    pub fn new(mut kernel: K, settings: DriverSettings) -> io::Result<Self> {
+        let buffers = ReceiveBuffers::new(
+            &mut kernel,
+            settings.receive_group,
+            settings.receive_entries,
+            settings.receive_buffer_size,
+            settings.receive_for_keeps,
+        )?;
+        let send_memory = SendMemory::new(settings.send_slots, settings.send_slot_size)?;
+        let now = kernel.now();
+        let mut submitter = Submitter::new(kernel);
+        submitter.push(Op::PollDoorbell, Kind::Doorbell, 0, 0);
+        Ok(Self {
+            submitter,
+            connections: Slots::new(settings.max_connections),
+            dirty: Vec::new(),
+            buffers,
+            parked: std::collections::VecDeque::new(),
+            buffers_timer: false,
+            pieces: Pieces::new(),
+            gathers: Vec::new(),
+            send_memory,
+            acceptor: Acceptor::new(),
+            timers: Timers::new(),
+            linger_ns: advance::LINGER_NS,
+            settings,
+            now,
+            metrics: Metrics::default(),
+        })
+    }
+
+    /// One turn of the loop: submits what is queued, waits as asked (less long when a timer is due earlier, not at all
+    /// when work is left), and tells the host what happened. Bounded in work; see [`Turn::more`].
+    ///
+    /// # Errors
+    ///
+    /// When the ring is broken. The driver is then only good for being dropped.
+    pub fn turn<H: Host<K>>(&mut self, host: &mut H, wait: Wait) -> io::Result<Turn> {
+        self.prepare(host);
+        let stuck = self.submitter.retry();
+        let wait = if stuck { Wait::Poll } else { self.limit_wait(wait) };
+        self.metrics.enters += 1;
+        let entered = self.submitter.kernel.enter(wait)?;
+        self.now = self.submitter.kernel.now();
+        let more = self.process_completions(host);
+        self.fire_timers(host);
+        Ok(Turn { more: more || stuck || entered == Entered::Backpressure })
+    }
+
+    /// Turns what the host asked for since the last turn into submissions.
+    fn prepare<H: Host<K>>(&mut self, host: &mut H) {
+        self.submitter.retry();
+        let mut index = 0;
+        while index < self.dirty.len() {
+            let conn = self.dirty[index];
+            index += 1;
+            if let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) {
+                connection.dirty = false;
+                self.advance(host, conn);
+            }
+        }
+        self.dirty.clear();
+        if self.buffers.wants_buffers() {
+            self.buffers.replenish(&mut self.submitter.kernel);
+        }
+        if !self.parked.is_empty() {
+            self.unpark();
+        }
+    }
+
+    fn limit_wait(&mut self, wait: Wait) -> Wait {
+        let Some(deadline) = self.timers.next_deadline() else { return wait };
+        // The clock is read anew: the host may have worked for a while since the last turn.
+        let left = deadline.saturating_sub(self.submitter.kernel.now());
+        match wait {
+            Wait::Poll => Wait::Poll,
+            _ if left == 0 => Wait::Poll,
+            Wait::Forever => Wait::AtMost(left),
+            Wait::AtMost(limit) => Wait::AtMost(limit.min(left)),
+        }
+    }
+
+    fn process_completions<H: Host<K>>(&mut self, host: &mut H) -> bool {
+        let mut batch = [Completion { tag: Tag::from_bits(0), result: 0, flags: 0 }; REAP_BATCH];
+        let started = self.now;
+        let mut done = 0;
+        loop {
+            let count = self.submitter.kernel.reap(&mut batch);
+            for completion in &batch[..count] {
+                self.complete(host, *completion);
+            }
+            done += count;
+            if count < REAP_BATCH {
+                self.metrics.completions += done as u64;
+                return false;
+            }
+            let interval = self.settings.flush_interval_ns;
+            let late = interval > 0 && self.submitter.kernel.now() - started >= interval;
+            if late || done >= TURN_COMPLETIONS_MAX {
+                self.metrics.completions += done as u64;
+                return true;
+            }
+        }
+    }
+
+    #[inline]
+    fn complete<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
+        let tag = completion.tag;
+        match Kind::from_number(tag.kind()) {
+            Some(Kind::Receive) => self.receive_completed(host, completion),
+            Some(Kind::Send) => self.send_completed(host, completion),
+            Some(Kind::Writable) => self.writable_completed(host, completion),
+            Some(Kind::Accept) => self.accept_completed(host, completion),
+            Some(Kind::Doorbell) => {
+                if !completion.more() {
+                    self.submitter.push(Op::PollDoorbell, Kind::Doorbell, 0, 0);
+                }
+                host.doorbell();
+            }
+            Some(Kind::Connect) => self.connect_completed(host, completion),
+            Some(Kind::Shutdown) => self.shutdown_completed(host, completion),
+            Some(Kind::Close) => self.close_completed(host, completion),
+            Some(Kind::Cancel) => self.cancel_completed(host, completion),
+            Some(Kind::CancelAccept) => {}
+            Some(Kind::CloseListener) => self.listener_closed(),
+            None => debug_assert!(false, "a completion of no kind: {completion:?}"),
+        }
+    }
+
+    fn fire_timers<H: Host<K>>(&mut self, host: &mut H) {
+        while let Some(due) = self.timers.pop_due(self.now) {
+            match due {
+                Due::Connect(conn) => self.connect_timed_out(host, conn),
+                Due::Linger(conn) => self.linger_over(host, conn),
+                Due::Accept => self.resume_accepting(),
+                Due::Buffers => self.buffers_timer = false,
+                Due::Host(key) => host.timer(key),
+            }
+        }
+    }
+
+    /// The connection of a token, unless the token is stale.
+    #[inline]
+    fn connection(&mut self, conn: ConnToken) -> Option<&mut Connection<K::Socket>> {
+        self.connections.get_mut(conn.slot(), conn.generation())
+    }
+
+    /// Puts a connection on the list of those to advance before the next enter.
+    #[inline]
+    fn touch(&mut self, conn: ConnToken) {
+        if let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation())
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.dirty.push(conn);
+        }
+    }
+
+    /// Queues an operation of a connection and counts it.
+    #[inline]
+    fn submit(&mut self, op: Op, kind: Kind, conn: ConnToken) {
+        if let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) {
+            connection.operations += 1;
+            self.submitter.push(op, kind, conn.slot(), conn.generation());
+        }
+    }
+
+    /// Nanoseconds of the monotonic clock at the end of the last wait.
+    #[inline]
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Nanoseconds of the monotonic clock, read now.
+    #[inline]
+    pub fn clock(&self) -> u64 {
+        self.submitter.kernel.now()
+    }
+
+    /// Arms a timer: [`Host::timer`] gets `key` when the clock has reached `deadline` (nanoseconds).
+    pub fn arm_timer(&mut self, deadline: u64, key: u64) -> TimerId {
+        self.timers.arm(deadline, Due::Host(key))
+    }
+
+    /// Disarms a timer; nothing happens when it has fired.
+    pub fn cancel_timer(&mut self, timer: TimerId) {
+        self.timers.cancel(timer);
+    }
+
+    /// What other threads ring to end a wait.
+    pub fn doorbell(&self) -> Doorbell {
+        self.submitter.kernel.doorbell()
+    }
+
+    /// Connections that occupy a slot, those that are closing included.
+    pub fn open_connections(&self) -> u32 {
+        self.connections.used()
+    }
+
+    /// The tokens of all connections that occupy a slot.
+    pub fn tokens(&self) -> Vec<ConnToken> {
+        self.connections.occupied().map(|(slot, generation)| ConnToken::from_parts(slot, generation)).collect()
+    }
+
+    /// Whether the connection is neither closed nor being closed from this side.
+    pub fn is_open(&self, conn: ConnToken) -> bool {
+        let connection = self.connections.get(conn.slot(), conn.generation());
+        connection.is_some_and(|connection| connection.phase == connection::Phase::Open)
+    }
+
+    /// The address of the other side.
+    pub fn peer_addr(&self, conn: ConnToken) -> Option<SocketAddr> {
+        self.connections.get(conn.slot(), conn.generation()).map(|connection| connection.peer)
+    }
+
+    /// The address of this side; none until an outbound connection stands.
+    pub fn local_addr(&self, conn: ConnToken) -> Option<SocketAddr> {
+        self.connections.get(conn.slot(), conn.generation()).and_then(|connection| connection.local)
+    }
+
+    /// Whether this side made the connection.
+    pub fn is_outbound(&self, conn: ConnToken) -> Option<bool> {
+        self.connections.get(conn.slot(), conn.generation()).map(|connection| connection.outbound)
+    }
+
+    /// The copy pool.
+    pub fn send_memory(&self) -> &SendMemory {
+        &self.send_memory
+    }
+
+    /// Counters since the start.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The kernel, for tests that hold the other end of it.
+    pub fn kernel_mut(&mut self) -> &mut K {
+        &mut self.submitter.kernel
+    }
+}
+
+/// The fixed file of a connection: its slot.
+#[inline]
+const fn file_of(conn: ConnToken) -> FileIndex {
+    FileIndex(conn.slot())
+}

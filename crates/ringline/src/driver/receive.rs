@@ -1,0 +1,209 @@
+//! Receiving: one multishot receive per connection into the worker's provided buffers.
+
+use ringline_ring::{Completion, Kernel, Op};
+
+use super::connection::{Phase, Receive};
+use super::kind::Kind;
+use super::slabs::{Chunk, SlabHandle};
+use super::{ConnToken, Driver, Due, Host, file_of};
+
+/// Receives that are armed again for each buffer the ring holds, when some waited for buffers. More than one, because
+/// many small messages share a buffer; few, because those that find none wait again.
+const UNPARKED_PER_BUFFER: usize = 4;
+/// When there was no memory for a buffer, it is tried again after this long.
+const BUFFERS_RETRY_NS: u64 = 10_000_000;
+
+impl<K: Kernel> Driver<K> {
+    /// Stops receiving on a connection: the peer's bytes stay in the kernel, and its window closes. Bytes that were
+    /// already on their way to the host still arrive.
+    pub fn pause_receive(&mut self, conn: ConnToken) -> bool {
+        let Some(connection) = self.connection(conn) else { return false };
+        if connection.phase != Phase::Open {
+            return false;
+        }
+        connection.receive_wanted = false;
+        if connection.receive == Receive::Armed && !connection.receive_cancelled {
+            connection.receive_cancelled = true;
+            self.submit_cancel(conn, Kind::Receive);
+        }
+        true
+    }
+
+    /// Receives again after [`pause_receive`](Self::pause_receive).
+    pub fn resume_receive(&mut self, conn: ConnToken) -> bool {
+        let Some(connection) = self.connection(conn) else { return false };
+        if connection.phase != Phase::Open {
+            return false;
+        }
+        connection.receive_wanted = true;
+        if connection.receive == Receive::Off {
+            self.arm_receive(conn);
+        }
+        true
+    }
+
+    /// While held back, the worker puts no new buffers into its ring: receiving stops when those in it are full, and
+    /// goes on when the hold ends. For a host that cannot take more at the moment.
+    pub fn hold_receive_buffers(&mut self, hold: bool) {
+        self.buffers.hold_back(hold);
+    }
+
+    /// The bytes of a chunk.
+    #[inline]
+    pub fn chunk_bytes(&self, chunk: &Chunk) -> &[u8] {
+        self.buffers.slabs().bytes(chunk)
+    }
+
+    /// Gives a chunk back.
+    #[inline]
+    pub fn release(&mut self, chunk: Chunk) {
+        self.buffers.slabs_mut().release(chunk);
+    }
+
+    /// Splits the first `len` bytes off a chunk.
+    ///
+    /// # Panics
+    ///
+    /// When the chunk is shorter.
+    pub fn split_chunk(&mut self, chunk: &mut Chunk, len: u32) -> Chunk {
+        self.buffers.slabs_mut().split_to(chunk, len)
+    }
+
+    /// A handle that keeps the slab of a chunk readable on any thread.
+    pub fn share(&self, chunk: &Chunk) -> SlabHandle {
+        self.buffers.slabs().share(chunk)
+    }
+
+    /// A chunk over bytes that were received earlier into a slab that is still held by a handle. None when the slab is
+    /// not held, or the range was never received.
+    pub fn reclaim_chunk(&mut self, slab: u32, offset: u32, len: u32) -> Option<Chunk> {
+        self.buffers.slabs_mut().reclaim(slab, offset, len)
+    }
+
+    /// Slabs that are full and still held by somebody.
+    pub fn slabs_held(&self) -> usize {
+        self.buffers.slabs().held()
+    }
+
+    pub(super) fn arm_receive(&mut self, conn: ConnToken) {
+        let group = self.buffers.group();
+        if let Some(connection) = self.connection(conn) {
+            debug_assert_ne!(connection.receive, Receive::Armed);
+            connection.receive = Receive::Armed;
+            connection.receive_cancelled = false;
+            self.submit(Op::ReceiveMultishot { file: file_of(conn), group }, Kind::Receive, conn);
+        }
+    }
+
+    /// Arms receives that waited for buffers, oldest first, as far as there are buffers.
+    pub(super) fn unpark(&mut self) {
+        let available = self.buffers.available();
+        for _ in 0..available * UNPARKED_PER_BUFFER {
+            let Some(conn) = self.parked.pop_front() else { return };
+            let Some(connection) = self.connection(conn) else { continue };
+            if connection.receive == Receive::Parked {
+                connection.receive = Receive::Off;
+                if connection.receive_wanted {
+                    self.arm_receive(conn);
+                }
+            }
+        }
+        if available == 0 && self.buffers.wants_buffers() && !self.buffers_timer {
+            self.buffers_timer = true;
+            self.timers.arm(self.now + BUFFERS_RETRY_NS, Due::Buffers);
+        }
+    }
+
+    #[inline]
+    pub(super) fn receive_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
+        let conn = self.completed(completion);
+        let mut chunk = None;
+        if let Some(buffer) = completion.buffer_id() {
+            let len = u32::try_from(completion.result).unwrap_or(0);
+            let taken = self.buffers.take(buffer, len, completion.buffer_more());
+            if let Some(slab) = taken.retired {
+                host.slab_retired(slab);
+            }
+            chunk = taken.chunk;
+        }
+        let Some(conn) = conn else { return self.discard(chunk) };
+        if !completion.more()
+            && let Some(connection) = self.connection(conn)
+        {
+            connection.receive = Receive::Off;
+            connection.receive_cancelled = false;
+        }
+        match completion.result {
+            1.. => self.bytes_received(host, conn, chunk),
+            0 => self.peer_finished(host, conn),
+            result => self.receive_failed(host, conn, -result),
+        }
+        if !completion.more() {
+            self.receive_again(host, conn);
+        }
+    }
+
+    #[inline]
+    fn bytes_received<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, chunk: Option<Chunk>) {
+        let Some(connection) = self.connection(conn) else { return self.discard(chunk) };
+        if connection.phase != Phase::Open {
+            return self.discard(chunk);
+        }
+        match chunk {
+            Some(chunk) => {
+                self.metrics.chunks += 1;
+                self.metrics.bytes_received += u64::from(chunk.len);
+                host.received(conn, chunk);
+            }
+            // Bytes were received, but there is nowhere to find them: going on would lose part of the stream.
+            None => self.fail(host, conn, libc::ENOBUFS),
+        }
+    }
+
+    fn discard(&mut self, chunk: Option<Chunk>) {
+        if let Some(chunk) = chunk {
+            self.release(chunk);
+        }
+    }
+
+    fn peer_finished<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
+        let Some(connection) = self.connection(conn) else { return };
+        connection.receive = Receive::Ended;
+        if connection.phase == Phase::Open {
+            host.receive_ended(conn);
+        }
+    }
+
+    fn receive_failed<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, errno: i32) {
+        match errno {
+            libc::ENOBUFS => {
+                self.metrics.buffer_shortages += 1;
+                if let Some(connection) = self.connection(conn) {
+                    connection.receive = Receive::Parked;
+                    self.parked.push_back(conn);
+                }
+            }
+            // Cancelled by a pause or at the end; interrupted: armed again below if it is still wanted.
+            libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
+            errno => {
+                if let Some(connection) = self.connection(conn) {
+                    connection.receive = Receive::Ended;
+                }
+                self.fail(host, conn, errno);
+            }
+        }
+    }
+
+    /// After the last completion of a receive: arms the next one, or lets the connection go on ending.
+    fn receive_again<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
+        let Some(connection) = self.connection(conn) else { return };
+        match connection.phase {
+            Phase::Open | Phase::Flushing | Phase::Lingering
+                if connection.receive == Receive::Off && connection.receive_wanted =>
+            {
+                self.arm_receive(conn);
+            }
+            _ => self.advance(host, conn),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The provided-buffer ring of a worker: which slab stands behind which buffer identifier, and when to put new ones in.
+//!
+//! Where the kernel consumes buffers incrementally, the buffers are large slabs and a chunk is a piece of one. Elsewhere
+//! each receive uses up a whole buffer; a host that hands slabs out for long asks for its chunks to be copied into slabs
+//! of their own, so that the small buffers go straight back to the ring.
+
+use std::io;
+
+use ringline_ring::{Kernel, ProvidedBuffer};
+
+use super::slabs::{Chunk, Slabs};
+
+/// Bytes of a slab that the kernel consumes incrementally, and of the slabs that received bytes are copied into.
+pub const SLAB_BYTES: u32 = 64 * 1024;
+
+/// Most buffers that are handed to the kernel at a time.
+const PROVIDE_BATCH_MAX: usize = 64;
+
+/// The buffer group and what its identifiers stand for.
+pub(super) struct ReceiveBuffers {
+    group: u16,
+    /// What the kernel writes into.
+    ring: Slabs,
+    /// The slab behind each identifier that the kernel holds.
+    posted: Vec<u32>,
+    free_ids: Vec<u16>,
+    /// What received bytes are copied into, if they are; every chunk that leaves this file is then one of these.
+    copies: Option<Copies>,
+    held_back: bool,
+}
+
+struct Copies {
+    slabs: Slabs,
+    filling: Option<u32>,
+}
+
+/// What became of a completed receive.
+pub(super) struct Taken {
+    /// The bytes; none when there were none, or when there was no memory to copy them to.
+    pub(super) chunk: Option<Chunk>,
+    /// A slab that will not be written any more.
+    pub(super) retired: Option<u32>,
+}
+
+impl ReceiveBuffers {
+    /// Makes the buffer group: `entries` × `buffer_size` bytes in all, touched only as they are used.
+    pub(super) fn new<K: Kernel>(
+        kernel: &mut K,
+        group: u16,
+        entries: u16,
+        buffer_size: u32,
+        copy_out: bool,
+    ) -> io::Result<Self> {
+        let incremental = kernel.incremental_buffers();
+        let (entries, size) = if incremental {
+            let total = u64::from(entries) * u64::from(buffer_size);
+            let size = buffer_size.max(SLAB_BYTES);
+            let slabs = (total / u64::from(size)).clamp(4, u64::from(entries).max(4)) as u16;
+            (slabs.next_power_of_two(), size)
+        } else {
+            (entries, buffer_size)
+        };
+        kernel.create_buffer_group(group, entries, incremental)?;
+        let copies = (copy_out && !incremental)
+            .then(|| Copies { slabs: Slabs::new(buffer_size.max(SLAB_BYTES)), filling: None });
+        let mut this = Self {
+            group,
+            ring: Slabs::new(size),
+            posted: vec![u32::MAX; entries as usize],
+            free_ids: (0..entries).rev().collect(),
+            copies,
+            held_back: false,
+        };
+        this.replenish(kernel);
+        if this.available() == 0 { Err(io::ErrorKind::OutOfMemory.into()) } else { Ok(this) }
+    }
+
+    /// The group that receives name.
+    #[inline]
+    pub(super) fn group(&self) -> u16 {
+        self.group
+    }
+
+    /// Buffers that the kernel holds.
+    #[inline]
+    pub(super) fn available(&self) -> usize {
+        self.posted.len() - self.free_ids.len()
+    }
+
+    /// Whether the ring could take more buffers.
+    #[inline]
+    pub(super) fn wants_buffers(&self) -> bool {
+        !self.free_ids.is_empty() && !self.held_back
+    }
+
+    /// While held back, no buffer goes to the kernel, so that receiving stops when those it has are full.
+    pub(super) fn hold_back(&mut self, hold: bool) {
+        self.held_back = hold;
+    }
+
+    /// Fills the ring up again.
+    pub(super) fn replenish<K: Kernel>(&mut self, kernel: &mut K) {
+        let mut batch = [ProvidedBuffer { id: 0, address: std::ptr::null_mut(), len: 0 }; PROVIDE_BATCH_MAX];
+        while self.wants_buffers() {
+            let mut filled = 0;
+            while filled < PROVIDE_BATCH_MAX {
+                let Some(&id) = self.free_ids.last() else { break };
+                let Some(slab) = self.ring.take() else { break };
+                self.free_ids.pop();
+                self.posted[id as usize] = slab;
+                batch[filled] = ProvidedBuffer { id, address: self.ring.address(slab), len: self.ring.slab_size() };
+                filled += 1;
+            }
+            if filled == 0 {
+                return;
+            }
+            // SAFETY: a slab is mapped until this table is dropped, after the kernel; it is neither read beyond what
+            // was received nor provided again before the kernel has retired it.
+            unsafe { kernel.provide_buffers(self.group, &batch[..filled]) };
+        }
+    }
+
+    /// Accounts for a completion that names a buffer.
+    #[inline]
+    pub(super) fn take(&mut self, id: u16, len: u32, more: bool) -> Taken {
+        let slab = self.posted[id as usize];
+        let chunk = (len > 0).then(|| self.ring.fill(slab, len));
+        let mut retired = None;
+        if !more {
+            self.posted[id as usize] = u32::MAX;
+            self.free_ids.push(id);
+            self.ring.retire(slab);
+            retired = Some(slab);
+        }
+        if self.copies.is_some() { self.copy_out(chunk) } else { Taken { chunk, retired } }
+    }
+
+    /// Moves a chunk out of the ring's buffer into a slab that may be held for long.
+    fn copy_out(&mut self, chunk: Option<Chunk>) -> Taken {
+        let (Some(source), Some(copies)) = (chunk, self.copies.as_mut()) else {
+            return Taken { chunk: None, retired: None };
+        };
+        let full = copies.filling.filter(|&slab| copies.slabs.room(slab) < source.len);
+        if let Some(slab) = full {
+            copies.slabs.retire(slab);
+            copies.filling = None;
+        }
+        copies.filling = copies.filling.or_else(|| copies.slabs.take());
+        let chunk = copies.filling.map(|slab| copies.slabs.append(slab, self.ring.bytes(&source)));
+        self.ring.release(source);
+        Taken { chunk, retired: full }
+    }
+
+    /// The slabs that chunks of the outside world lie in.
+    #[inline]
+    pub(super) fn slabs(&self) -> &Slabs {
+        self.copies.as_ref().map_or(&self.ring, |copies| &copies.slabs)
+    }
+
+    /// As [`slabs`](Self::slabs), to count holders.
+    #[inline]
+    pub(super) fn slabs_mut(&mut self) -> &mut Slabs {
+        self.copies.as_mut().map_or(&mut self.ring, |copies| &mut copies.slabs)
+    }
+}

@@ -1,0 +1,242 @@
+//! Sending: at most one send per connection is in flight, so its bytes reach the wire in the order they were queued.
+//!
+//! Pieces that were queued since the last turn go out as one gathered send. The kernel is asked not to wait: a socket
+//! that takes fewer bytes than offered is polled for room, and the rest follows.
+
+use ringline_ring::{Completion, Kernel, Op, PinnedMessage};
+
+use super::connection::Sending;
+use super::kind::Kind;
+use super::send_queue::{Origin, Piece};
+use super::slabs::Chunk;
+use super::{ConnToken, Driver, Host, file_of};
+
+/// Pieces that one send gathers at most.
+const GATHER_MAX: usize = 64;
+
+/// A message header and its vectors, at one place while a send is in flight.
+pub(super) struct Gather {
+    header: libc::msghdr,
+    vectors: [libc::iovec; GATHER_MAX],
+}
+
+impl Gather {
+    fn new() -> Box<Self> {
+        // SAFETY: both are plain integers and pointers, for which zero is a value.
+        Box::new(unsafe { std::mem::zeroed() })
+    }
+}
+
+/// Why bytes were not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendRefused {
+    /// The connection is closed, closing, or its sending direction was shut down; or the token is stale.
+    Closed,
+}
+
+impl<K: Kernel> Driver<K> {
+    /// Queues `len` bytes of a send slot, from its start. Returns the position of their end in the stream of this
+    /// connection, to compare with [`Host::sent`]. The slot comes back through [`Host::send_slot_free`].
+    ///
+    /// # Errors
+    ///
+    /// When the connection takes no more bytes. The slot then stays with the caller.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such slot, or it is shorter.
+    pub fn send_slot(&mut self, conn: ConnToken, slot: u32, len: u32) -> Result<u64, SendRefused> {
+        assert!(len <= self.send_memory.slot_size(), "{len} bytes of a slot of {}", self.send_memory.slot_size());
+        let address = self.send_memory.slot_address(slot);
+        self.enqueue(conn, Piece { address, len, origin: Origin::Slot(slot) })
+    }
+
+    /// Copies bytes into a free send slot of the caller's choice and queues it.
+    ///
+    /// # Errors
+    ///
+    /// When the connection takes no more bytes. The slot then stays with the caller.
+    ///
+    /// # Panics
+    ///
+    /// When the bytes do not fit into the slot.
+    pub fn send_copy(&mut self, conn: ConnToken, slot: u32, bytes: &[u8]) -> Result<u64, SendRefused> {
+        self.send_memory.write(slot, 0, bytes);
+        self.send_slot(conn, slot, bytes.len() as u32)
+    }
+
+    /// How many bytes [`append`](Self::append) would take: the rest of the slot that was queued last, while it is not
+    /// in flight.
+    pub fn appendable(&mut self, conn: ConnToken) -> u32 {
+        let slot_size = self.send_memory.slot_size();
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return 0 };
+        if connection.tail_in_flight || !connection.accepts_sends() {
+            return 0;
+        }
+        match self.pieces.last(&connection.queue) {
+            Some(Piece { address, len, origin: Origin::Slot(slot) }) => {
+                let offset = *address as usize - self.send_memory.slot_address(*slot) as usize;
+                slot_size - offset as u32 - *len
+            }
+            _ => 0,
+        }
+    }
+
+    /// Copies bytes behind those that were queued last, into the same slot.
+    ///
+    /// # Errors
+    ///
+    /// When there is less than that [`appendable`](Self::appendable).
+    pub fn append(&mut self, conn: ConnToken, bytes: &[u8]) -> Result<u64, SendRefused> {
+        if (self.appendable(conn) as usize) < bytes.len() {
+            return Err(SendRefused::Closed);
+        }
+        let connection = self.connections.get_mut(conn.slot(), conn.generation()).ok_or(SendRefused::Closed)?;
+        let Some(piece) = self.pieces.last(&connection.queue) else { return Err(SendRefused::Closed) };
+        let Origin::Slot(slot) = piece.origin else { return Err(SendRefused::Closed) };
+        let offset = piece.address as usize - self.send_memory.slot_address(slot) as usize + piece.len as usize;
+        self.send_memory.write(slot, offset as u32, bytes);
+        piece.len += bytes.len() as u32;
+        connection.queued += bytes.len() as u64;
+        Ok(connection.queued)
+    }
+
+    /// Queues received bytes as they lie, without a copy. Otherwise as [`send_slot`](Self::send_slot).
+    ///
+    /// # Errors
+    ///
+    /// When the connection takes no more bytes; the chunk comes back.
+    pub fn send_chunk(&mut self, conn: ConnToken, chunk: Chunk) -> Result<u64, Chunk> {
+        let address = self.chunk_bytes(&chunk).as_ptr();
+        let piece = Piece { address, len: chunk.len(), origin: Origin::Slab(chunk.slab()) };
+        self.enqueue(conn, piece).map_err(|_| chunk)
+    }
+
+    /// Bytes that were queued and not yet taken by the kernel.
+    pub fn unsent(&self, conn: ConnToken) -> Option<u64> {
+        self.connections.get(conn.slot(), conn.generation()).map(|connection| connection.queued - connection.sent)
+    }
+
+    #[inline]
+    fn enqueue(&mut self, conn: ConnToken, piece: Piece) -> Result<u64, SendRefused> {
+        let connection = self.connections.get_mut(conn.slot(), conn.generation()).ok_or(SendRefused::Closed)?;
+        if !connection.accepts_sends() {
+            return Err(SendRefused::Closed);
+        }
+        self.pieces.push(&mut connection.queue, piece);
+        connection.tail_in_flight = false;
+        connection.queued += u64::from(piece.len);
+        if connection.sending == Sending::Idle && !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(conn);
+        }
+        Ok(connection.queued)
+    }
+
+    /// Submits what is queued, as far as one send can hold it.
+    #[inline]
+    pub(super) fn start_send(&mut self, conn: ConnToken) {
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        let mut gather = self.gathers.pop().unwrap_or_else(Gather::new);
+        let (count, all) = self.pieces.gather(&connection.queue, &mut gather.vectors);
+        let bytes: usize = gather.vectors[..count].iter().map(|vector| vector.iov_len).sum();
+        connection.sending = Sending::InFlight;
+        connection.tail_in_flight = all;
+        connection.in_flight = bytes as u32;
+        let op = if count == 1 {
+            self.gathers.push(gather);
+            let Some(piece) = self.pieces.first(&connection.queue) else { return };
+            // SAFETY: pieces leave the queue only in `send_completed`, or in `drop_queue` when no send is in flight.
+            Op::Send { file: file_of(conn), bytes: unsafe { piece.pinned() } }
+        } else {
+            gather.header.msg_iov = gather.vectors.as_mut_ptr();
+            gather.header.msg_iovlen = count as _;
+            let gather = connection.gather.insert(gather);
+            // SAFETY: the gather is boxed and stays with the connection until `send_completed`; for the bytes, as above.
+            Op::SendMessage { file: file_of(conn), message: unsafe { PinnedMessage::new(&raw const gather.header) } }
+        };
+        self.metrics.sends += 1;
+        self.submit(op, Kind::Send, conn);
+    }
+
+    #[inline]
+    pub(super) fn send_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
+        let Some(conn) = self.completed(completion) else { return };
+        let Some(connection) = self.connection(conn) else { return };
+        connection.sending = Sending::Idle;
+        connection.tail_in_flight = false;
+        let offered = connection.in_flight;
+        if let Some(gather) = connection.gather.take() {
+            self.gathers.push(gather);
+        }
+        match completion.result {
+            sent @ 1.. => {
+                self.bytes_sent(host, conn, sent as u32);
+                if (sent as u32) < offered { self.wait_for_room(host, conn) } else { self.advance(host, conn) }
+            }
+            result if result == -libc::EAGAIN => self.wait_for_room(host, conn),
+            result if result == -libc::EINTR => self.advance(host, conn),
+            // A send of at least one byte that takes none and names no error would be repeated for ever.
+            0 => self.fail(host, conn, libc::EIO),
+            result => self.fail(host, conn, -result),
+        }
+    }
+
+    /// Takes sent bytes off the queue and gives their memory back.
+    #[inline]
+    fn bytes_sent<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, sent: u32) {
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        let mut left = sent;
+        while left > 0 {
+            let Some(piece) = self.pieces.first(&connection.queue) else { break };
+            if piece.len > left {
+                piece.address = piece.address.wrapping_add(left as usize);
+                piece.len -= left;
+                break;
+            }
+            left -= piece.len;
+            let origin = piece.origin;
+            self.pieces.pop(&mut connection.queue);
+            match origin {
+                Origin::Slot(slot) => host.send_slot_free(slot),
+                Origin::Slab(slab) => self.buffers.slabs_mut().release_piece(slab),
+            }
+        }
+        connection.sent += u64::from(sent);
+        self.metrics.bytes_sent += u64::from(sent);
+        if connection.announced {
+            host.sent(conn, connection.sent);
+        }
+    }
+
+    fn wait_for_room<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
+        let Some(connection) = self.connection(conn) else { return };
+        if connection.queue.is_empty() || connection.phase == super::connection::Phase::Ending {
+            return self.advance(host, conn);
+        }
+        connection.sending = Sending::Blocked;
+        connection.poll_cancelled = false;
+        self.submit(Op::PollWritable { file: file_of(conn) }, Kind::Writable, conn);
+    }
+
+    pub(super) fn writable_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
+        let Some(conn) = self.completed(completion) else { return };
+        if let Some(connection) = self.connection(conn) {
+            connection.sending = Sending::Idle;
+        }
+        // An error or hang-up ends the poll as well; the send that follows tells which.
+        self.advance(host, conn);
+    }
+
+    /// Drops everything that is queued. No send may be in flight.
+    pub(super) fn drop_queue<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        debug_assert_ne!(connection.sending, Sending::InFlight);
+        while let Some(piece) = self.pieces.pop(&mut connection.queue) {
+            match piece.origin {
+                Origin::Slot(slot) => host.send_slot_free(slot),
+                Origin::Slab(slab) => self.buffers.slabs_mut().release_piece(slab),
+            }
+        }
+    }
+}

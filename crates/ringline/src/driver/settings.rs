@@ -1,0 +1,28 @@
+//! The sizes and switches that a driver is made with, already validated.
+
+use ringline_ring::SocketOptions;
+
+/// How a [`Driver`](super::Driver) is set up.
+#[derive(Clone, Debug)]
+pub struct DriverSettings {
+    /// Connections at a time, inbound and outbound together. The kernel must have room for one fixed file more: the
+    /// listener's.
+    pub max_connections: u32,
+    /// Buffers of the provided-buffer ring; a power of two, at most 32,768.
+    pub receive_entries: u16,
+    /// Bytes of each.
+    pub receive_buffer_size: u32,
+    /// Buffer group identifier.
+    pub receive_group: u16,
+    /// Whether the host holds received memory for long, so that small buffers must not be handed out themselves.
+    pub receive_for_keeps: bool,
+    /// Send slots.
+    pub send_slots: u32,
+    /// Bytes of each.
+    pub send_slot_size: u32,
+    /// Settings of the sockets.
+    pub sockets: SocketOptions,
+    /// While a large batch of completions is processed, return to the host at least this often, in nanoseconds; 0 = only
+    /// when the batch is done.
+    pub flush_interval_ns: u64,
+}

@@ -1,0 +1,318 @@
+//! Memory that the kernel receives into, and who still needs it.
+//!
+//! A slab is written by the kernel once from its start to its end, piece by piece where the kernel can consume provided
+//! buffers incrementally. Each piece is a [`Chunk`], counted per slab; beyond the worker's thread a slab is held by
+//! [`SlabHandle`]s. A slab goes back to the free list when the kernel has retired it and nobody needs it any more, and
+//! only then is it written again: what a holder sees never changes.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ringline_ring::Region;
+
+/// Received bytes in a slab. It counts: whoever owns one gives it back to the driver.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a chunk holds its slab until it is given back with Driver::release"]
+pub struct Chunk {
+    pub(super) slab: u32,
+    pub(super) offset: u32,
+    pub(super) len: u32,
+}
+
+impl Chunk {
+    /// Number of the slab that holds the bytes.
+    #[inline]
+    pub const fn slab(&self) -> u32 {
+        self.slab
+    }
+
+    /// Where the bytes start in the slab.
+    #[inline]
+    pub const fn offset(&self) -> u32 {
+        self.offset
+    }
+
+    /// Number of bytes.
+    #[inline]
+    #[allow(clippy::len_without_is_empty)]
+    pub const fn len(&self) -> u32 {
+        self.len
+    }
+}
+
+/// What the handles of one slab share with the table.
+struct Shared {
+    memory: Region,
+    number: u32,
+    /// Handles that exist.
+    handles: AtomicU32,
+    returned: Arc<Returned>,
+}
+
+/// Slabs whose last handle is gone, reported from any thread.
+#[derive(Default)]
+struct Returned {
+    numbers: Mutex<Vec<u32>>,
+    any: AtomicBool,
+}
+
+/// Keeps a slab's bytes readable, on any thread, for as long as it exists.
+pub struct SlabHandle(Arc<Shared>);
+
+impl SlabHandle {
+    /// The first byte of the slab. Only bytes that were received may be read through it.
+    pub fn address(&self) -> *mut u8 {
+        self.0.memory.as_ptr()
+    }
+
+    /// Number of bytes of the whole slab.
+    pub fn capacity(&self) -> usize {
+        self.0.memory.len()
+    }
+
+    /// Number of the slab.
+    pub fn slab(&self) -> u32 {
+        self.0.number
+    }
+}
+
+impl Clone for SlabHandle {
+    fn clone(&self) -> Self {
+        self.0.handles.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for SlabHandle {
+    fn drop(&mut self) {
+        if self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let returned = &self.0.returned;
+            returned.numbers.lock().unwrap_or_else(PoisonError::into_inner).push(self.0.number);
+            returned.any.store(true, Ordering::Release);
+        }
+    }
+}
+
+struct Slab {
+    shared: Arc<Shared>,
+    /// Chunks that are still out.
+    chunks: u32,
+    /// How far the slab has been written.
+    filled: u32,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// On the free list.
+    Free,
+    /// The kernel, or the copying receive path, may still write into it.
+    Filling,
+    /// Written to the end; waits for its last holder.
+    Retired,
+}
+
+/// The slabs of one size of one worker.
+pub(super) struct Slabs {
+    slabs: Vec<Slab>,
+    free: Vec<u32>,
+    slab_size: u32,
+    returned: Arc<Returned>,
+}
+
+impl Slabs {
+    pub(super) fn new(slab_size: u32) -> Self {
+        Self { slabs: Vec::new(), free: Vec::new(), slab_size, returned: Arc::default() }
+    }
+
+    /// Bytes per slab.
+    pub(super) fn slab_size(&self) -> u32 {
+        self.slab_size
+    }
+
+    /// Takes a slab to be written: the one that was used last, or new memory. None when there is no memory.
+    pub(super) fn take(&mut self) -> Option<u32> {
+        if self.free.is_empty() {
+            self.collect_returned();
+        }
+        let number = match self.free.pop() {
+            Some(number) => number,
+            None => self.grow()?,
+        };
+        let slab = &mut self.slabs[number as usize];
+        debug_assert_eq!(slab.state, State::Free);
+        slab.state = State::Filling;
+        slab.filled = 0;
+        Some(number)
+    }
+
+    fn grow(&mut self) -> Option<u32> {
+        let number = self.slabs.len() as u32;
+        let memory = Region::new(self.slab_size as usize).ok()?;
+        let shared =
+            Arc::new(Shared { memory, number, handles: AtomicU32::new(0), returned: Arc::clone(&self.returned) });
+        self.slabs.push(Slab { shared, chunks: 0, filled: 0, state: State::Free });
+        Some(number)
+    }
+
+    /// Frees the slabs whose last handle went on some thread since the last call.
+    pub(super) fn collect_returned(&mut self) {
+        if !self.returned.any.load(Ordering::Acquire) {
+            return;
+        }
+        self.returned.any.store(false, Ordering::Release);
+        let numbers = std::mem::take(&mut *self.returned.numbers.lock().unwrap_or_else(PoisonError::into_inner));
+        for number in numbers {
+            self.free_if_unused(number);
+        }
+    }
+
+    /// The memory of a slab.
+    #[inline]
+    pub(super) fn address(&self, number: u32) -> *mut u8 {
+        self.slabs[number as usize].shared.memory.as_ptr()
+    }
+
+    /// How many bytes of a slab that is being filled are not written yet.
+    #[inline]
+    pub(super) fn room(&self, number: u32) -> u32 {
+        self.slab_size - self.slabs[number as usize].filled
+    }
+
+    /// Counts the next `len` bytes of a slab as written and makes a chunk of them.
+    #[inline]
+    pub(super) fn fill(&mut self, number: u32, len: u32) -> Chunk {
+        let slab = &mut self.slabs[number as usize];
+        debug_assert_eq!(slab.state, State::Filling);
+        let offset = slab.filled;
+        slab.filled += len;
+        debug_assert!(slab.filled <= self.slab_size);
+        slab.chunks += 1;
+        Chunk { slab: number, offset, len }
+    }
+
+    /// Copies bytes to the end of what is written of a slab, which must have room for them.
+    pub(super) fn append(&mut self, number: u32, bytes: &[u8]) -> Chunk {
+        let chunk = self.fill(number, bytes.len() as u32);
+        assert!(chunk.offset + chunk.len <= self.slab_size, "{} bytes do not fit into slab {number}", bytes.len());
+        // SAFETY: the range lies in the slab's mapping, was never written before, and no other reference to it exists;
+        // `bytes` is a live borrow, so it is not this unseen range.
+        unsafe {
+            let target = self.address(number).add(chunk.offset as usize);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len());
+        }
+        chunk
+    }
+
+    /// Nobody writes into the slab any more.
+    pub(super) fn retire(&mut self, number: u32) {
+        self.slabs[number as usize].state = State::Retired;
+        self.free_if_unused(number);
+    }
+
+    /// Takes a chunk back.
+    #[inline]
+    pub(super) fn release(&mut self, chunk: Chunk) {
+        self.release_piece(chunk.slab);
+    }
+
+    /// Takes one of a slab's chunks back.
+    #[inline]
+    pub(super) fn release_piece(&mut self, number: u32) {
+        let slab = &mut self.slabs[number as usize];
+        debug_assert!(slab.chunks > 0, "a chunk was released twice");
+        slab.chunks -= 1;
+        if slab.chunks == 0 && slab.state == State::Retired {
+            self.free_if_unused(number);
+        }
+    }
+
+    /// Splits the first `len` bytes off a chunk.
+    pub(super) fn split_to(&mut self, chunk: &mut Chunk, len: u32) -> Chunk {
+        assert!(len <= chunk.len, "split at {len} of a chunk of {} bytes", chunk.len);
+        self.slabs[chunk.slab as usize].chunks += 1;
+        let front = Chunk { slab: chunk.slab, offset: chunk.offset, len };
+        chunk.offset += len;
+        chunk.len -= len;
+        front
+    }
+
+    /// A chunk over bytes that were received earlier, if the slab is held and the range was written.
+    pub(super) fn reclaim(&mut self, number: u32, offset: u32, len: u32) -> Option<Chunk> {
+        let slab = self.slabs.get_mut(number as usize)?;
+        let held = slab.chunks > 0 || slab.shared.handles.load(Ordering::Acquire) > 0;
+        if !held || slab.state == State::Free || offset.checked_add(len)? > slab.filled {
+            return None;
+        }
+        slab.chunks += 1;
+        Some(Chunk { slab: number, offset, len })
+    }
+
+    /// The bytes of a chunk.
+    #[inline]
+    pub(super) fn bytes(&self, chunk: &Chunk) -> &[u8] {
+        let memory = &self.slabs[chunk.slab as usize].shared.memory;
+        // SAFETY: a chunk lies in the written part of its slab, which is not written again, nor unmapped, while the
+        // chunk is counted; the borrow of the table keeps the chunk from being released meanwhile.
+        unsafe { std::slice::from_raw_parts(memory.as_ptr().add(chunk.offset as usize), chunk.len as usize) }
+    }
+
+    /// A handle on the slab of a chunk.
+    pub(super) fn share(&self, chunk: &Chunk) -> SlabHandle {
+        let shared = &self.slabs[chunk.slab as usize].shared;
+        shared.handles.fetch_add(1, Ordering::Relaxed);
+        SlabHandle(Arc::clone(shared))
+    }
+
+    fn free_if_unused(&mut self, number: u32) {
+        let slab = &mut self.slabs[number as usize];
+        if slab.state == State::Retired && slab.chunks == 0 && slab.shared.handles.load(Ordering::Acquire) == 0 {
+            slab.state = State::Free;
+            self.free.push(number);
+        }
+    }
+
+    /// Slabs that are neither free nor being filled: somebody still holds them.
+    pub(super) fn held(&self) -> usize {
+        self.slabs.iter().filter(|slab| slab.state == State::Retired).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slab_returns_when_kernel_chunks_and_handles_are_done() {
+        let mut slabs = Slabs::new(4096);
+        let number = slabs.take().unwrap();
+        let mut chunk = slabs.fill(number, 100);
+        let front = slabs.split_to(&mut chunk, 40);
+        assert_eq!((front.offset, front.len, chunk.offset, chunk.len), (0, 40, 40, 60));
+        let handle = slabs.share(&chunk);
+        slabs.retire(number);
+        slabs.release(front);
+        slabs.release(chunk);
+        assert_eq!(slabs.held(), 1);
+        std::thread::spawn(move || drop(handle)).join().unwrap();
+        slabs.collect_returned();
+        assert_eq!(slabs.held(), 0);
+        assert_eq!(slabs.take(), Some(number));
+    }
+
+    #[test]
+    fn reclaim_refuses_what_was_not_received() {
+        let mut slabs = Slabs::new(4096);
+        let number = slabs.take().unwrap();
+        assert_eq!(slabs.reclaim(number, 0, 1), None);
+        let chunk = slabs.fill(number, 10);
+        let again = slabs.reclaim(number, 4, 6).unwrap();
+        assert_eq!(slabs.reclaim(number, 4, 7), None);
+        assert_eq!(slabs.reclaim(number, u32::MAX, 2), None);
+        assert_eq!(slabs.reclaim(99, 0, 1), None);
+        slabs.release(again);
+        slabs.release(chunk);
+        slabs.retire(number);
+        assert_eq!(slabs.reclaim(number, 0, 1), None);
+    }
+}

@@ -1,0 +1,137 @@
+//! A table of numbered slots whose occupants carry generations.
+//!
+//! Memory is taken as slots are first used, never ahead. The slot that was freed last is used first: it is the warmest.
+
+/// One slot: either its occupant, or a link of the free list.
+struct Slot<T> {
+    generation: u32,
+    state: State<T>,
+}
+
+enum State<T> {
+    Used(T),
+    Free { next: Option<u32> },
+}
+
+/// Slots `0..limit` of `T`.
+pub(super) struct Slots<T> {
+    slots: Vec<Slot<T>>,
+    first_free: Option<u32>,
+    used: u32,
+    limit: u32,
+}
+
+impl<T> Slots<T> {
+    /// An empty table of at most `limit` slots.
+    pub(super) fn new(limit: u32) -> Self {
+        Self { slots: Vec::new(), first_free: None, used: 0, limit }
+    }
+
+    /// Number of occupied slots.
+    pub(super) fn used(&self) -> u32 {
+        self.used
+    }
+
+    /// Puts an occupant into a free slot and returns slot and generation; none when all slots are taken.
+    pub(super) fn insert(&mut self, value: T) -> Option<(u32, u32)> {
+        let slot = match self.first_free {
+            Some(slot) => {
+                let entry = &mut self.slots[slot as usize];
+                let State::Free { next } = entry.state else { unreachable!("the free list names free slots only") };
+                self.first_free = next;
+                entry.state = State::Used(value);
+                slot
+            }
+            None => {
+                let slot = self.slots.len() as u32;
+                if slot >= self.limit {
+                    return None;
+                }
+                self.slots.push(Slot { generation: 1, state: State::Used(value) });
+                slot
+            }
+        };
+        self.used += 1;
+        Some((slot, self.slots[slot as usize].generation))
+    }
+
+    /// The occupant of a slot, if it is of that generation.
+    #[inline]
+    pub(super) fn get(&self, slot: u32, generation: u32) -> Option<&T> {
+        match self.slots.get(slot as usize) {
+            Some(Slot { generation: now, state: State::Used(value) }) if *now == generation => Some(value),
+            _ => None,
+        }
+    }
+
+    /// As [`get`](Self::get), to change it.
+    #[inline]
+    pub(super) fn get_mut(&mut self, slot: u32, generation: u32) -> Option<&mut T> {
+        match self.slots.get_mut(slot as usize) {
+            Some(Slot { generation: now, state: State::Used(value) }) if *now == generation => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Frees a slot and raises its generation; none when the slot is not occupied by that generation.
+    pub(super) fn remove(&mut self, slot: u32, generation: u32) -> Option<T> {
+        let entry = self.slots.get_mut(slot as usize)?;
+        if entry.generation != generation || !matches!(entry.state, State::Used(_)) {
+            return None;
+        }
+        let state = std::mem::replace(&mut entry.state, State::Free { next: self.first_free });
+        entry.generation = entry.generation.wrapping_add(1);
+        self.first_free = Some(slot);
+        self.used -= 1;
+        match state {
+            State::Used(value) => Some(value),
+            State::Free { .. } => unreachable!("checked above"),
+        }
+    }
+
+    /// Slot and generation of every occupied slot.
+    pub(super) fn occupied(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.slots.iter().enumerate().filter_map(|(slot, entry)| match entry.state {
+            State::Used(_) => Some((slot as u32, entry.generation)),
+            State::Free { .. } => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_freed_slot_is_reused_with_another_generation() {
+        let mut slots = Slots::new(2);
+        let (slot, generation) = slots.insert('a').unwrap();
+        assert_eq!(slots.remove(slot, generation), Some('a'));
+        let (again, next) = slots.insert('b').unwrap();
+        assert_eq!(again, slot);
+        assert_ne!(next, generation);
+        assert_eq!(slots.get(slot, generation), None);
+        assert_eq!(slots.get(slot, next), Some(&'b'));
+    }
+
+    #[test]
+    fn a11_double_release_leaves_the_slot_once_on_the_free_list() {
+        let mut slots = Slots::new(8);
+        let (slot, generation) = slots.insert('a').unwrap();
+        assert_eq!(slots.remove(slot, generation), Some('a'));
+        assert_eq!(slots.remove(slot, generation), None);
+        let first = slots.insert('b').unwrap();
+        let second = slots.insert('c').unwrap();
+        assert_ne!(first.0, second.0);
+        assert_eq!(slots.used(), 2);
+    }
+
+    #[test]
+    fn the_limit_holds() {
+        let mut slots = Slots::new(1);
+        let (slot, generation) = slots.insert(()).unwrap();
+        assert_eq!(slots.insert(()), None);
+        slots.remove(slot, generation);
+        assert!(slots.insert(()).is_some());
+    }
+}

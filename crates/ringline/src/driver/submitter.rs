@@ -1,0 +1,44 @@
+//! Submissions that cannot be lost.
+//!
+//! The kernel's queue may be full. What does not fit waits here, in order, and goes in as soon as there is room: no
+//! caller has to handle a full queue, and no close, cancel or re-arm is ever dropped because of one. The backlog is
+//! bounded by the number of operations that may be outstanding, a few per connection.
+
+use std::collections::VecDeque;
+
+use ringline_ring::{Kernel, Op, Tag};
+
+use super::kind::Kind;
+
+/// The kernel, with a backlog in front of it.
+pub(super) struct Submitter<K> {
+    pub(super) kernel: K,
+    backlog: VecDeque<(Op, Tag)>,
+}
+
+impl<K: Kernel> Submitter<K> {
+    pub(super) fn new(kernel: K) -> Self {
+        Self { kernel, backlog: VecDeque::new() }
+    }
+
+    /// Queues an operation.
+    #[inline]
+    pub(super) fn push(&mut self, op: Op, kind: Kind, slot: u32, generation: u32) {
+        let tag = Tag::new(kind as u8, slot, generation);
+        if !self.backlog.is_empty() || self.kernel.push(op, tag).is_err() {
+            self.backlog.push_back((op, tag));
+        }
+    }
+
+    /// Moves as much of the backlog as fits into the kernel's queue. Answers whether something is left.
+    #[inline]
+    pub(super) fn retry(&mut self) -> bool {
+        while let Some(&(op, tag)) = self.backlog.front() {
+            if self.kernel.push(op, tag).is_err() {
+                return true;
+            }
+            self.backlog.pop_front();
+        }
+        false
+    }
+}

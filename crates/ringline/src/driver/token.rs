@@ -1,0 +1,37 @@
+//! The name of a connection: a slot and the generation of its occupant.
+
+use std::fmt;
+
+/// Names one connection of one worker. It stays unique when the slot is used again, so a token that was kept too long
+/// is recognised as stale and refused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConnToken {
+    slot: u32,
+    generation: u32,
+}
+
+impl ConnToken {
+    /// A token from its two parts.
+    #[inline]
+    pub const fn from_parts(slot: u32, generation: u32) -> Self {
+        Self { slot, generation }
+    }
+
+    /// The slot, below the worker's `max_connections`.
+    #[inline]
+    pub const fn slot(self) -> u32 {
+        self.slot
+    }
+
+    /// The generation of the slot, raised each time the slot is freed.
+    #[inline]
+    pub const fn generation(self) -> u32 {
+        self.generation
+    }
+}
+
+impl fmt::Debug for ConnToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConnToken({}#{})", self.slot, self.generation)
+    }
+}

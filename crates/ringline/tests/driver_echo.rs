@@ -1,0 +1,204 @@
+//! The driver on the real kernel, with the smallest host that echoes.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use ringline::driver::{Chunk, ConnToken, Driver, DriverSettings, Host, Metrics};
+use ringline_ring::{RingSettings, SocketOptions, Uring, Wait};
+
+#[derive(Default)]
+struct Echo {
+    incoming: Vec<OwnedFd>,
+    chunks: Vec<(ConnToken, Chunk)>,
+    ended: Vec<ConnToken>,
+    closed: Vec<(ConnToken, Option<i32>)>,
+}
+
+impl Host<Uring> for Echo {
+    fn incoming(&mut self, socket: OwnedFd) {
+        self.incoming.push(socket);
+    }
+    fn connected(&mut self, _: ConnToken) {}
+    fn connect_failed(&mut self, _: ConnToken, _: io::Error) {}
+    fn received(&mut self, conn: ConnToken, chunk: Chunk) {
+        self.chunks.push((conn, chunk));
+    }
+    fn receive_ended(&mut self, conn: ConnToken) {
+        self.ended.push(conn);
+    }
+    fn sent(&mut self, _: ConnToken, _: u64) {}
+    fn send_slot_free(&mut self, _: u32) {}
+    fn slab_retired(&mut self, _: u32) {}
+    fn closed(&mut self, conn: ConnToken, error: Option<io::Error>) {
+        self.closed.push((conn, error.and_then(|error| error.raw_os_error())));
+    }
+    fn timer(&mut self, _: u64) {}
+    fn doorbell(&mut self) {}
+}
+
+struct Outcome {
+    closed: Vec<Option<i32>>,
+    open: u32,
+    slabs_held: usize,
+    metrics: Metrics,
+}
+
+struct Server {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<Outcome>,
+}
+
+impl Server {
+    fn start(receive_entries: u16, receive_buffer_size: u32) -> Self {
+        let (ready, started) = mpsc::channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let settings = DriverSettings {
+                max_connections: 64,
+                receive_entries,
+                receive_buffer_size,
+                receive_group: 0,
+                receive_for_keeps: true,
+                send_slots: 16,
+                send_slot_size: 16384,
+                sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
+                flush_interval_ns: 100_000,
+            };
+            let ring = RingSettings::new(64, 65);
+            let mut driver = Driver::new(Uring::new(&ring).unwrap(), settings).unwrap();
+            let mut host = Echo::default();
+            ready.send(driver.listen("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+            driver.accept();
+            let mut closing = false;
+            while !(closing && driver.open_connections() == 0) {
+                driver.turn(&mut host, Wait::AtMost(2_000_000)).unwrap();
+                for socket in host.incoming.drain(..) {
+                    let _ = driver.adopt(socket);
+                }
+                for (conn, chunk) in host.chunks.drain(..) {
+                    if let Err(chunk) = driver.send_chunk(conn, chunk) {
+                        driver.release(chunk);
+                    }
+                }
+                for conn in host.ended.drain(..) {
+                    driver.close(conn);
+                }
+                if stopping.load(Ordering::Relaxed) && !closing {
+                    closing = true;
+                    driver.hurry();
+                    driver.stop_accepting();
+                    for conn in driver.tokens() {
+                        driver.close(conn);
+                    }
+                }
+            }
+            Outcome {
+                closed: host.closed.iter().map(|(_, error)| *error).collect(),
+                open: driver.open_connections(),
+                slabs_held: driver.slabs_held(),
+                metrics: *driver.metrics(),
+            }
+        });
+        let address = started.recv_timeout(Duration::from_secs(5)).expect("the driver starts");
+        Self { address, stop, thread }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream
+    }
+
+    fn stop(self) -> Outcome {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+fn pattern(len: usize, seed: usize) -> Vec<u8> {
+    (0..len).map(|index| ((index * 31 + seed * 7 + (index >> 8)) & 0xff) as u8).collect()
+}
+
+fn echoes_every_size(server: &Server) {
+    std::thread::scope(|scope| {
+        for seed in 0..8usize {
+            scope.spawn(move || {
+                let mut stream = server.connect();
+                let mut writer = stream.try_clone().unwrap();
+                for size in [1, 63, 64, 4096, 16384, 65536, 65537, 1 << 20, 3 << 20] {
+                    let sent = pattern(size, seed);
+                    let mut received = vec![0; size];
+                    std::thread::scope(|inner| {
+                        inner.spawn(|| writer.write_all(&sent).unwrap());
+                        stream.read_exact(&mut received).unwrap();
+                    });
+                    assert!(sent == received, "{size} bytes came back changed");
+                }
+                stream.shutdown(Shutdown::Write).unwrap();
+                assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+            });
+        }
+    });
+}
+
+#[test]
+fn every_size_comes_back_byte_for_byte() {
+    let server = Server::start(256, 16384);
+    echoes_every_size(&server);
+    let outcome = server.stop();
+    assert_eq!((outcome.closed, outcome.open, outcome.slabs_held), (vec![None; 8], 0, 0));
+    assert_eq!(outcome.metrics.stale_completions, 0);
+}
+
+#[test]
+fn c3_a_message_far_larger_than_the_buffer_ring_arrives() {
+    let server = Server::start(4, 4096);
+    echoes_every_size(&server);
+    let outcome = server.stop();
+    assert_eq!((outcome.closed, outcome.open, outcome.slabs_held), (vec![None; 8], 0, 0));
+}
+
+#[test]
+fn a1_an_idle_peer_sees_fin_when_the_server_closes() {
+    let server = Server::start(256, 16384);
+    let mut idle: Vec<TcpStream> = (0..16).map(|_| server.connect()).collect();
+    for stream in &mut idle {
+        stream.write_all(b"x").unwrap();
+        stream.read_exact(&mut [0; 1]).unwrap();
+    }
+    let stopping = std::thread::spawn(move || server.stop());
+    for stream in &mut idle {
+        assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+    }
+    drop(idle);
+    assert_eq!(stopping.join().unwrap().closed.len(), 16);
+}
+
+#[test]
+fn d5_connections_beyond_the_limit_are_closed_and_later_ones_served() {
+    let server = Server::start(256, 16384);
+    let mut streams: Vec<TcpStream> = (0..64).map(|_| server.connect()).collect();
+    for stream in &mut streams {
+        stream.write_all(b"x").unwrap();
+        stream.read_exact(&mut [0; 1]).unwrap();
+    }
+    let mut refused = server.connect();
+    assert!(matches!(refused.read(&mut [0; 1]), Ok(0) | Err(_)));
+    drop(streams);
+    let served = (0..100).any(|_| {
+        let mut stream = server.connect();
+        let served = stream.write_all(b"y").is_ok() && stream.read_exact(&mut [0; 1]).is_ok();
+        if !served {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        served
+    });
+    assert!(served, "a freed slot is used again");
+    assert!(server.stop().metrics.refused >= 1);
+}
