@@ -25,6 +25,7 @@ mod token;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ringline_ring::{Completion, Doorbell, Entered, FileIndex, Kernel, Op, Tag, Wait};
 
@@ -94,7 +95,7 @@ pub struct Driver<K: Kernel> {
     /// Boxed, because each keeps its place while it is in flight.
     #[allow(clippy::vec_box)]
     gathers: Vec<Box<Gather>>,
-    send_memory: SendMemory,
+    send_memory: Arc<SendMemory>,
     acceptor: Acceptor,
     timers: Timers<Due>,
     settings: DriverSettings,
@@ -117,7 +118,7 @@ impl<K: Kernel> Driver<K> {
             settings.receive_buffer_size,
             settings.receive_for_keeps,
         )?;
-        let send_memory = SendMemory::new(settings.send_slots, settings.send_slot_size)?;
+        let send_memory = Arc::new(SendMemory::new(settings.send_slots, settings.send_slot_size)?);
         let now = kernel.now();
         let mut submitter = Submitter::new(kernel);
         submitter.push(Op::PollDoorbell, Kind::Doorbell, 0, 0);
@@ -334,8 +335,8 @@ impl<K: Kernel> Driver<K> {
         self.connections.get(conn.slot(), conn.generation()).map(|connection| connection.outbound)
     }
 
-    /// The copy pool.
-    pub fn send_memory(&self) -> &SendMemory {
+    /// The copy pool. A host that shows it to somebody else keeps it by a clone for as long as that lasts.
+    pub fn send_memory(&self) -> &Arc<SendMemory> {
         &self.send_memory
     }
 
