@@ -17,7 +17,8 @@ impl SocketAddress {
         Self { storage, len: size_of::<libc::sockaddr_storage>() as libc::socklen_t }
     }
 
-    pub(crate) fn as_ptr(&self) -> *const libc::sockaddr {
+    /// Where the kernel reads the address.
+    pub fn as_ptr(&self) -> *const libc::sockaddr {
         (&raw const self.storage).cast()
     }
 
@@ -25,12 +26,30 @@ impl SocketAddress {
         (&raw mut self.storage).cast()
     }
 
-    pub(crate) fn len(&self) -> libc::socklen_t {
+    /// How many bytes of it.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> libc::socklen_t {
         self.len
     }
 
     pub(crate) fn len_mut(&mut self) -> *mut libc::socklen_t {
         &raw mut self.len
+    }
+
+    /// An address from the bytes that the kernel wrote; longer input is cut.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        let mut this = Self::empty();
+        let len = bytes.len().min(size_of::<libc::sockaddr_storage>());
+        // SAFETY: the storage has room for `len` bytes, every pattern of which is a value of it.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), this.as_mut_ptr().cast(), len) };
+        this.len = len as libc::socklen_t;
+        this
+    }
+
+    /// The bytes that the kernel reads.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        // SAFETY: `len` never exceeds the storage, all of which is initialised.
+        unsafe { std::slice::from_raw_parts(self.as_ptr().cast(), self.len as usize) }
     }
 
     /// The address as the standard library writes it; `0.0.0.0:0` when the family is neither IPv4 nor IPv6.

@@ -119,6 +119,16 @@ pub trait Kernel {
     /// What socket, bind or listen answer: EADDRINUSE, EACCES, EADDRNOTAVAIL, …
     fn listen(&mut self, file: FileIndex, address: SocketAddr, options: &SocketOptions) -> io::Result<SocketAddr>;
 
+    /// Opens a UDP socket in the file table, bound to `address` with SO_REUSEPORT, and returns the address it got.
+    ///
+    /// # Errors
+    ///
+    /// What socket or bind answer: EADDRINUSE, EACCES, EADDRNOTAVAIL, …
+    fn bind_datagram(&mut self, file: FileIndex, address: SocketAddr) -> io::Result<SocketAddr> {
+        let _ = (file, address);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Takes ownership of the socket that a completion of [`Op::AcceptMultishot`] names in its result.
     fn accepted(&mut self, result: u32) -> Self::Socket;
 

@@ -4,6 +4,9 @@
 //! real ring, [`Uring`], can be exchanged for a simulated one. Practically all `unsafe` of the project lives here.
 //! Nothing here knows what a connection is.
 //!
+//! Setting the environment variable `RINGLINE_NO_INCREMENTAL_BUFFERS` to `1` makes the process do without incrementally
+//! consumed buffers, as on kernels before 6.12; otherwise a trial at start-up decides.
+//!
 //! The crate compiles on Linux only. A product that is also loaded elsewhere has to decide before it loads this; the
 //! words for that case are in [`Unavailable::Platform`].
 
@@ -12,6 +15,7 @@ mod affinity;
 mod buffer_group;
 mod buffer_test;
 mod completion;
+mod datagram;
 mod doorbell;
 mod kernel;
 mod limits;
@@ -28,6 +32,7 @@ pub use address::SocketAddress;
 pub use affinity::{available_cores, pin_to_core};
 pub use buffer_group::BUFFER_GROUP_ENTRIES_MAX;
 pub use completion::{BUFFER_ID_SHIFT, Completion, FLAG_BUFFER, FLAG_BUFFER_MORE, FLAG_MORE, FLAG_NOTIFICATION};
+pub use datagram::{DATAGRAM_OVERHEAD, Datagram, DatagramTemplate};
 pub use doorbell::Doorbell;
 pub use kernel::{Adopted, Entered, Kernel, ProvidedBuffer, QueueFull, SocketOptions, Wait};
 pub use limits::{OpenFilesLimit, locked_memory, raise_open_files};

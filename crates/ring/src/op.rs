@@ -115,6 +115,16 @@ pub enum Op {
         /// The buffer group to take buffers from.
         group: u16,
     },
+    /// Receive datagrams into provided buffers, each laid out as [`Datagram`](crate::Datagram) says, until an error or
+    /// lack of buffers.
+    ReceiveDatagrams {
+        /// The socket.
+        file: FileIndex,
+        /// The buffer group to take buffers from.
+        group: u16,
+        /// What to ask for.
+        template: PinnedMessage,
+    },
     /// Send bytes without waiting: completes at once, with a short count or −EAGAIN when the socket is full.
     Send {
         /// The connection.

@@ -14,21 +14,16 @@ use crate::{SocketAddress, SocketOptions};
 /// SO_REUSEADDR is always set, so that a restart need not wait for connections in TIME_WAIT. An IPv6 listener on `[::]`
 /// also takes IPv4 connections, whatever `net.ipv6.bindv6only` says.
 pub(crate) fn listen(address: SocketAddr, options: &SocketOptions) -> io::Result<(OwnedFd, SocketAddr)> {
-    let socket = open(address)?;
+    let socket = open(address, libc::SOCK_STREAM)?;
     set(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, true)?;
     if options.reuse_port {
         set(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, true)?;
-    }
-    if address.is_ipv6() {
-        set(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, !address.ip().is_unspecified())?;
     }
     if options.nodelay {
         // Linux copies the option to every accepted socket, which saves a system call for each connection.
         set(&socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, true)?;
     }
-    let raw = SocketAddress::from(address);
-    // SAFETY: the address lives across the call and `len` is its length.
-    check(unsafe { libc::bind(socket.as_raw_fd(), raw.as_ptr(), raw.len()) })?;
+    bind(&socket, address)?;
     let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
     // SAFETY: listen takes no pointers.
     check(unsafe { libc::listen(socket.as_raw_fd(), backlog) })?;
@@ -36,9 +31,29 @@ pub(crate) fn listen(address: SocketAddr, options: &SocketOptions) -> io::Result
     Ok((socket, bound))
 }
 
+/// Opens a UDP socket bound to `address`, and tells the address it is bound to. Each worker binds its own socket to the
+/// same address, so SO_REUSEPORT is always set and the kernel spreads the peers.
+pub(crate) fn bind_datagram(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
+    let socket = open(address, libc::SOCK_DGRAM)?;
+    set(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, true)?;
+    bind(&socket, address)?;
+    let bound = local_address(&socket)?;
+    Ok((socket, bound))
+}
+
+fn bind(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
+    if address.is_ipv6() {
+        set(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, !address.ip().is_unspecified())?;
+    }
+    let raw = SocketAddress::from(address);
+    // SAFETY: the address lives across the call and `len` is its length.
+    check(unsafe { libc::bind(socket.as_raw_fd(), raw.as_ptr(), raw.len()) })?;
+    Ok(())
+}
+
 /// Opens an unconnected TCP socket for the family of `peer`.
 pub(crate) fn open_stream(peer: SocketAddr, options: &SocketOptions) -> io::Result<OwnedFd> {
-    let socket = open(peer)?;
+    let socket = open(peer, libc::SOCK_STREAM)?;
     if options.nodelay {
         set(&socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, true)?;
     }
@@ -55,10 +70,10 @@ pub(crate) fn peer_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
     address_by(libc::getpeername, socket)
 }
 
-fn open(address: SocketAddr) -> io::Result<OwnedFd> {
+fn open(address: SocketAddr, kind: i32) -> io::Result<OwnedFd> {
     let family = if address.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET };
     // SAFETY: socket takes no pointers.
-    let fd = check(unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) })?;
+    let fd = check(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) })?;
     // SAFETY: the call succeeded, so `fd` is open and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -17,6 +17,9 @@ pub(crate) fn entry(op: Op, doorbell: std::os::fd::RawFd) -> Entry {
             opcode::AcceptMulti::new(types::Fixed(listener.0)).flags(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK).build()
         }
         Op::ReceiveMultishot { file, group } => opcode::RecvMulti::new(types::Fixed(file.0), group).build(),
+        Op::ReceiveDatagrams { file, group, template } => {
+            opcode::RecvMsgMulti::new(types::Fixed(file.0), template.0, group).build()
+        }
         Op::Send { file, bytes } => {
             opcode::Send::new(types::Fixed(file.0), bytes.address, bytes.len).flags(SEND_FLAGS).build()
         }

@@ -61,6 +61,7 @@ impl Server {
         let thread = std::thread::spawn(move || {
             let settings = DriverSettings {
                 max_connections: 64,
+                udp_sockets_max: 0,
                 receive_entries,
                 receive_buffer_size,
                 receive_group: 0,

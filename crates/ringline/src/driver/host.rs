@@ -5,10 +5,11 @@
 //! turns. No event is delivered for a connection before it was opened, none after [`Host::closed`].
 
 use std::io;
+use std::net::SocketAddr;
 
 use ringline_ring::Kernel;
 
-use super::{Chunk, ConnToken};
+use super::{Chunk, ConnToken, UdpToken};
 
 /// Receives what happens in a [`Driver`](super::Driver).
 pub trait Host<K: Kernel> {
@@ -41,6 +42,16 @@ pub trait Host<K: Kernel> {
 
     /// The connection is gone and its slot is free. `error` tells why, unless it was closed from this side.
     fn closed(&mut self, conn: ConnToken, error: Option<io::Error>);
+
+    /// A datagram arrived. The bytes are lent: the host copies what it keeps.
+    fn datagram(&mut self, udp: UdpToken, peer: SocketAddr, payload: &[u8]) {
+        let _ = (udp, peer, payload);
+    }
+
+    /// A queued datagram could not be sent; the socket goes on.
+    fn datagram_failed(&mut self, udp: UdpToken, error: io::Error) {
+        let _ = (udp, error);
+    }
 
     /// A timer that the host armed is due.
     fn timer(&mut self, key: u64);

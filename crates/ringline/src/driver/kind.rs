@@ -26,6 +26,12 @@ pub(super) enum Kind {
     CancelAccept = 10,
     /// The end of the listener's fixed file; the slot is the listener's.
     CloseListener = 11,
+    /// The multishot receive of a UDP socket; the slot is the socket's.
+    Datagrams = 12,
+    /// A datagram on its way out; the slot is the socket's, the generation names the datagram.
+    Datagram = 13,
+    /// The wait for room in a UDP socket; the slot is the socket's.
+    DatagramRoom = 14,
 }
 
 impl Kind {
@@ -44,6 +50,9 @@ impl Kind {
             9 => Self::Cancel,
             10 => Self::CancelAccept,
             11 => Self::CloseListener,
+            12 => Self::Datagrams,
+            13 => Self::Datagram,
+            14 => Self::DatagramRoom,
             _ => return None,
         })
     }

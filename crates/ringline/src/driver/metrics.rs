@@ -23,6 +23,12 @@ pub struct Metrics {
     pub refused: u64,
     /// Accepts that failed.
     pub accept_errors: u64,
+    /// Datagrams received.
+    pub datagrams_received: u64,
+    /// Datagrams the kernel took.
+    pub datagrams_sent: u64,
+    /// Datagrams that could not be sent, and receives that failed.
+    pub datagram_errors: u64,
     /// Completions for a past owner of a slot.
     pub stale_completions: u64,
 }

@@ -22,6 +22,7 @@ mod slots;
 mod submitter;
 mod timers;
 mod token;
+mod udp;
 
 use std::io;
 use std::net::SocketAddr;
@@ -40,6 +41,7 @@ pub use settings::DriverSettings;
 pub use slabs::{Chunk, SlabHandle};
 pub use timers::TimerId;
 pub use token::ConnToken;
+pub use udp::{DATAGRAM_BYTES_MAX, DatagramRefused, UdpToken};
 
 use accept::Acceptor;
 use connection::Connection;
@@ -50,6 +52,7 @@ use send_queue::Pieces;
 use slots::Slots;
 use submitter::Submitter;
 use timers::Timers;
+use udp::Udp;
 
 /// Completions copied out of the queue at a time.
 const REAP_BATCH: usize = 128;
@@ -67,6 +70,8 @@ enum Due {
     Accept,
     /// There was no memory for buffers: look again.
     Buffers,
+    /// The receive of a UDP socket is to be armed again.
+    Datagrams(u32),
     /// A timer of the host's, with its key.
     Host(u64),
 }
@@ -97,6 +102,7 @@ pub struct Driver<K: Kernel> {
     gathers: Vec<Box<Gather>>,
     send_memory: Arc<SendMemory>,
     acceptor: Acceptor,
+    udp: Udp,
     timers: Timers<Due>,
     settings: DriverSettings,
     linger_ns: u64,
@@ -133,6 +139,7 @@ impl<K: Kernel> Driver<K> {
             gathers: Vec::new(),
             send_memory,
             acceptor: Acceptor::new(),
+            udp: Udp::new(settings.receive_group.wrapping_add(1)),
             timers: Timers::new(),
             linger_ns: advance::LINGER_NS,
             settings,
@@ -177,6 +184,9 @@ impl<K: Kernel> Driver<K> {
         }
         if !self.parked.is_empty() {
             self.unpark();
+        }
+        if self.udp.has_work() {
+            self.prepare_udp();
         }
     }
 
@@ -235,6 +245,9 @@ impl<K: Kernel> Driver<K> {
             Some(Kind::Cancel) => self.cancel_completed(host, completion),
             Some(Kind::CancelAccept) => {}
             Some(Kind::CloseListener) => self.listener_closed(),
+            Some(Kind::Datagrams) => self.datagram_received(host, completion),
+            Some(Kind::Datagram) => self.datagram_sent(host, completion),
+            Some(Kind::DatagramRoom) => self.datagram_room(completion),
             None => debug_assert!(false, "a completion of no kind: {completion:?}"),
         }
     }
@@ -246,6 +259,7 @@ impl<K: Kernel> Driver<K> {
                 Due::Linger(conn) => self.linger_over(host, conn),
                 Due::Accept => self.resume_accepting(),
                 Due::Buffers => self.buffers_timer = false,
+                Due::Datagrams(index) => self.arm_datagrams(index),
                 Due::Host(key) => host.timer(key),
             }
         }

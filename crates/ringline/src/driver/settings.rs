@@ -5,9 +5,10 @@ use ringline_ring::SocketOptions;
 /// How a [`Driver`](super::Driver) is set up.
 #[derive(Clone, Debug)]
 pub struct DriverSettings {
-    /// Connections at a time, inbound and outbound together. The kernel must have room for one fixed file more: the
-    /// listener's.
+    /// Connections at a time, inbound and outbound together.
     pub max_connections: u32,
+    /// UDP sockets. They take buffer group `receive_group + 1`.
+    pub udp_sockets_max: u32,
     /// Buffers of the provided-buffer ring; a power of two, at most 32,768.
     pub receive_entries: u16,
     /// Bytes of each.
@@ -25,4 +26,11 @@ pub struct DriverSettings {
     /// While a large batch of completions is processed, return to the host at least this often, in nanoseconds; 0 = only
     /// when the batch is done.
     pub flush_interval_ns: u64,
+}
+
+impl DriverSettings {
+    /// Entries that the kernel's file table must have: one per connection, the listener, one per UDP socket.
+    pub const fn fixed_files(&self) -> u32 {
+        self.max_connections + 1 + self.udp_sockets_max
+    }
 }

@@ -30,6 +30,12 @@ impl<K: Kernel> Submitter<K> {
         }
     }
 
+    /// Whether operations wait because the kernel's queue is full.
+    #[inline]
+    pub(super) fn is_stuck(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
     /// Moves as much of the backlog as fits into the kernel's queue. Answers whether something is left.
     #[inline]
     pub(super) fn retry(&mut self) -> bool {

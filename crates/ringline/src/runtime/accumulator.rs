@@ -78,13 +78,16 @@ impl Accumulators {
 
     /// An empty accumulator.
     pub(crate) fn take(&mut self) -> Box<Accumulator> {
-        self.spare
-            .pop()
-            .unwrap_or_else(|| Box::new(Accumulator::Writable(BytesMut::with_capacity(self.capacity))))
+        self.spare.pop().unwrap_or_else(|| Box::new(Accumulator::Writable(BytesMut::with_capacity(self.capacity))))
     }
 
     /// Keeps an accumulator whose bytes are consumed, or frees it if it has grown.
     pub(crate) fn give_back(&mut self, mut accumulator: Box<Accumulator>) {
+        if let Accumulator::Shared(bytes) = &mut *accumulator
+            && let Ok(bytes) = std::mem::take(bytes).try_into_mut()
+        {
+            *accumulator = Accumulator::Writable(bytes);
+        }
         if let Accumulator::Writable(bytes) = &mut *accumulator {
             bytes.clear();
             // Winds the value back to the start of its memory, so that the capacity is what it was made with.

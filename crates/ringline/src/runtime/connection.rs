@@ -1,4 +1,4 @@
-//! What the runtime knows of a connection beside the driver's state: buffered bytes, who waits, the slot being filled.
+//! What the runtime knows of a connection beside the driver's state: buffered bytes, and who waits.
 
 use std::io;
 
@@ -7,8 +7,8 @@ use super::arrivals::Chain;
 use super::waiters::Waiters;
 use crate::driver::ConnToken;
 
-/// No send slot.
-pub(crate) const NO_SLOT: u32 = u32::MAX;
+/// The generation of a slot that had no occupant yet; the driver counts from 1.
+const NO_GENERATION: u32 = 0;
 
 /// Where a connection is in its life, as its tasks see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,16 +41,11 @@ pub(crate) struct Connection {
     pub(crate) chunks: Chain,
     /// Bytes in those chunks.
     pub(crate) chunk_bytes: u32,
-    /// The send slot being filled, and how far it is.
-    pub(crate) slot: u32,
-    pub(crate) slot_filled: u32,
     /// Bytes from earlier turns; they precede the chunks.
     pub(crate) accumulator: Option<Box<Accumulator>>,
     /// Bytes ever received.
     pub(crate) received: u64,
-    /// Bytes ever queued for sending.
-    pub(crate) queued: u64,
-    /// Bytes the kernel has taken of them.
+    /// Bytes that the kernel has taken.
     pub(crate) sent: u64,
     pub(crate) readers: Waiters,
     pub(crate) senders: Waiters,
@@ -70,11 +65,8 @@ impl Connection {
             cancels: 0,
             chunks: Chain::EMPTY,
             chunk_bytes: 0,
-            slot: NO_SLOT,
-            slot_filled: 0,
             accumulator: None,
             received: 0,
-            queued: 0,
             sent: 0,
             readers: Waiters::new(),
             senders: Waiters::new(),
@@ -87,12 +79,6 @@ impl Connection {
     pub(crate) fn buffered(&self) -> usize {
         self.chunk_bytes as usize + self.accumulator.as_ref().map_or(0, |accumulator| accumulator.len())
     }
-
-    /// Whether more bytes can come.
-    #[inline]
-    pub(crate) fn may_receive(&self) -> bool {
-        !self.receive_ended && matches!(self.phase, Phase::Open | Phase::Connecting)
-    }
 }
 
 /// How a connection ended whose slot already has its next occupant.
@@ -102,9 +88,9 @@ struct Departed {
     error: Option<io::Error>,
 }
 
-/// The connections of a worker by slot.
+/// The connections of a worker by slot. Memory is taken as slots are first used.
 pub(crate) struct Connections {
-    slots: Vec<Option<Box<Connection>>>,
+    slots: Vec<Connection>,
     departed: Vec<Departed>,
 }
 
@@ -116,22 +102,20 @@ impl Connections {
     /// Starts the record of a connection. It replaces the one of the slot's past occupant.
     pub(crate) fn open(&mut self, conn: ConnToken, phase: Phase) {
         let index = conn.slot() as usize;
-        if index >= self.slots.len() {
-            self.slots.resize_with(index + 1, || None);
+        while index >= self.slots.len() {
+            self.slots.push(Connection::new(NO_GENERATION, Phase::Closed));
         }
-        let fresh = Box::new(Connection::new(conn.generation(), phase));
-        if let Some(past) = self.slots[index].replace(fresh) {
-            debug_assert_eq!(past.phase, Phase::Closed, "a slot has one occupant at a time");
-            let Connection { generation, sent, error, .. } = *past;
-            self.departed.push(Departed { conn: ConnToken::from_parts(conn.slot(), generation), sent, error });
-        }
+        let past = std::mem::replace(&mut self.slots[index], Connection::new(conn.generation(), phase));
+        debug_assert_eq!(past.phase, Phase::Closed, "a slot has one occupant at a time");
+        let past_conn = ConnToken::from_parts(conn.slot(), past.generation);
+        self.departed.push(Departed { conn: past_conn, sent: past.sent, error: past.error });
     }
 
     /// The connection of a token, unless the token is stale. It may be closed already.
     #[inline]
     pub(crate) fn get(&mut self, conn: ConnToken) -> Option<&mut Connection> {
         match self.slots.get_mut(conn.slot() as usize) {
-            Some(Some(connection)) if connection.generation == conn.generation() => Some(connection),
+            Some(connection) if connection.generation == conn.generation() => Some(connection),
             _ => None,
         }
     }
@@ -152,13 +136,8 @@ impl Connections {
 
     /// The tokens of all connections that are not closed.
     pub(crate) fn living(&self) -> Vec<ConnToken> {
-        let slots = self.slots.iter().enumerate();
-        slots
-            .filter_map(|(slot, connection)| {
-                let connection = connection.as_ref().filter(|connection| connection.phase != Phase::Closed)?;
-                Some(ConnToken::from_parts(slot as u32, connection.generation))
-            })
-            .collect()
+        let slots = self.slots.iter().enumerate().filter(|(_, connection)| connection.phase != Phase::Closed);
+        slots.map(|(slot, connection)| ConnToken::from_parts(slot as u32, connection.generation)).collect()
     }
 }
 

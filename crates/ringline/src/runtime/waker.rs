@@ -5,7 +5,6 @@
 //! Each task slot has one header for its whole life, so a waker can be compared by address and is cloned only when a
 //! future stores it for the first time.
 
-use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{RawWaker, RawWakerVTable, Waker};
@@ -101,34 +100,36 @@ pub(crate) fn is_own(waker: &Waker) -> bool {
     std::ptr::eq(waker.vtable(), &raw const VTABLE)
 }
 
-/// A waker that borrows the header, for the time of a poll.
-#[inline]
-pub(crate) fn borrowed(header: &Arc<TaskHeader>) -> ManuallyDrop<Waker> {
-    let raw = RawWaker::new(Arc::as_ptr(header).cast(), &VTABLE);
-    // SAFETY: the functions of the table treat the pointer as one from `Arc::into_raw`. This waker owns no count of it,
-    // so it is never dropped; whoever clones it takes a count of its own.
-    ManuallyDrop::new(unsafe { Waker::from_raw(raw) })
+/// A waker of the header's task.
+pub(crate) fn of(header: &Arc<TaskHeader>) -> Waker {
+    let raw = RawWaker::new(Arc::into_raw(Arc::clone(header)).cast(), &VTABLE);
+    // SAFETY: the functions of the table treat the pointer as what it is, one count of an `Arc<TaskHeader>`; header and
+    // functions may be used from any thread.
+    unsafe { Waker::from_raw(raw) }
 }
 
 // The pointer of all four functions stands for one strong count of an `Arc<TaskHeader>`.
 
-fn clone(header: *const ()) -> RawWaker {
+unsafe fn clone(header: *const ()) -> RawWaker {
     // SAFETY: the count that the cloned waker stands for keeps the header alive; the new waker gets its own.
     unsafe { Arc::increment_strong_count(header.cast::<TaskHeader>()) };
     RawWaker::new(header, &VTABLE)
 }
 
-fn wake(header: *const ()) {
-    wake_by_ref(header);
-    drop_waker(header);
+unsafe fn wake(header: *const ()) {
+    // SAFETY: the caller hands over one count, which `drop_waker` gives back.
+    unsafe {
+        wake_by_ref(header);
+        drop_waker(header);
+    }
 }
 
-fn wake_by_ref(header: *const ()) {
+unsafe fn wake_by_ref(header: *const ()) {
     // SAFETY: the waker's count keeps the header alive for the time of the call.
     unsafe { &*header.cast::<TaskHeader>() }.wake();
 }
 
-fn drop_waker(header: *const ()) {
+unsafe fn drop_waker(header: *const ()) {
     // SAFETY: gives back the count that the waker stood for; the waker is gone afterwards.
     unsafe { Arc::decrement_strong_count(header.cast::<TaskHeader>()) };
 }
