@@ -327,11 +327,16 @@ impl Kernel for Uring {
         unsafe { OwnedFd::from_raw_fd(result as RawFd) }
     }
 
-    fn adopt(&mut self, file: FileIndex, socket: OwnedFd) -> io::Result<Adopted> {
-        let peer = sockets::peer_address(&socket)?;
-        let local = sockets::local_address(&socket)?;
-        self.register_file(file, &socket)?;
+    fn adopt(&mut self, file: FileIndex, socket: &OwnedFd) -> io::Result<Adopted> {
+        let peer = sockets::peer_address(socket)?;
+        let local = sockets::local_address(socket)?;
+        self.register_file(file, socket)?;
         Ok(Adopted { peer, local })
+    }
+
+    #[inline]
+    fn shutdown_write(&mut self, socket: &OwnedFd) -> io::Result<()> {
+        sockets::shutdown_write(socket)
     }
 
     fn open_stream(&mut self, file: FileIndex, peer: SocketAddr, options: &SocketOptions) -> io::Result<OwnedFd> {

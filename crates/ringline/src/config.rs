@@ -16,8 +16,6 @@ pub const RECV_RING_SIZE_MAX: u16 = 32_768;
 pub const SQ_ENTRIES_MAX: u32 = 32_768;
 /// Most bytes of a provided buffer, and of a send slot.
 pub const BUFFER_SIZE_MAX: u32 = 1 << 30;
-/// Most bytes of a worker's send memory, and of its provided buffers.
-pub const POOL_BYTES_MAX: u64 = 1 << 40;
 
 /// The provided buffers that a worker's connections receive into.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,12 +216,6 @@ impl Config {
             "send_copy_slot_size",
             self.send_copy_slot_size,
             "between 1 and 1073741824 (1 GiB)",
-        )?;
-        check(
-            u64::from(slots) * u64::from(self.send_copy_slot_size) <= POOL_BYTES_MAX,
-            "send_copy_count",
-            slots,
-            "such that send_copy_count * send_copy_slot_size is at most 2^40 bytes",
         )
     }
 }

@@ -142,14 +142,9 @@ fn make_driver(config: &Config, index: usize) -> Result<Driver<Uring>, Error> {
     if config.worker.pin_to_core {
         pin_to_core(config.worker.core_offset.saturating_add(index))?;
     }
-    let sqpoll = SubmissionPolling { idle_ms: config.sqpoll_idle_ms, cpu: config.sqpoll_cpu };
-    let kernel = Uring::new(&RingSettings {
-        sqpoll: config.sqpoll.then_some(sqpoll),
-        // One file more than connections: the listener.
-        ..RingSettings::new(config.sq_entries, config.max_connections + 1)
-    })?;
     let settings = DriverSettings {
         max_connections: config.max_connections,
+        udp_sockets_max: 0,
         receive_entries: config.recv_buffer.ring_size,
         receive_buffer_size: config.recv_buffer.buffer_size,
         receive_group: config.recv_buffer.bgid,
@@ -157,8 +152,14 @@ fn make_driver(config: &Config, index: usize) -> Result<Driver<Uring>, Error> {
         send_slots: config.send_copy_count,
         send_slot_size: config.send_copy_slot_size,
         sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: false },
+        lazy_sends: false,
         flush_interval_ns: config.flush_interval_us.saturating_mul(1000),
     };
+    let sqpoll = SubmissionPolling { idle_ms: config.sqpoll_idle_ms, cpu: config.sqpoll_cpu };
+    let kernel = Uring::new(&RingSettings {
+        sqpoll: config.sqpoll.then_some(sqpoll),
+        ..RingSettings::new(config.sq_entries, settings.fixed_files())
+    })?;
     Driver::new(kernel, settings).map_err(Error::BufferRegistration)
 }
 

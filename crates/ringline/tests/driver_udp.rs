@@ -59,6 +59,7 @@ impl Bench {
             send_slots: SLOTS,
             send_slot_size: 16384,
             sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
+            lazy_sends: true,
             flush_interval_ns: 0,
         };
         let kernel = Uring::new(&RingSettings::new(64, settings.fixed_files())).unwrap();

@@ -33,6 +33,7 @@ impl SimKernel {
             Op::Shutdown { file, direction } => self.issue_shutdown(file, tag, Kind::Shutdown { file, direction }),
             Op::Close { file } => self.close(file, tag),
             Op::Cancel { target } => self.cancel(target, tag),
+            Op::ReceiveDatagrams { .. } => self.violation("the simulated network has no datagrams"),
             Op::PollDoorbell => {
                 self.hear_bell();
                 self.bell_pending |= self.bell_rung_ever;
@@ -211,5 +212,6 @@ const fn code(op: &Op) -> i32 {
         Op::Close { .. } => 8,
         Op::Cancel { .. } => 9,
         Op::PollDoorbell => 10,
+        Op::ReceiveDatagrams { .. } => 11,
     }
 }

@@ -281,10 +281,10 @@ impl Kernel for SimKernel {
         socket.unwrap_or_else(|| self.violation(&format!("{result} is no accepted socket, or was taken before")))
     }
 
-    fn adopt(&mut self, file: FileIndex, socket: SimSocket) -> io::Result<Adopted> {
+    fn adopt(&mut self, file: FileIndex, socket: &SimSocket) -> io::Result<Adopted> {
         self.check_free(file);
         let mut world = self.network.world();
-        if !world.descriptors.issued(&socket) {
+        if !world.descriptors.issued(socket) {
             world.violation("a socket of another network was adopted");
         }
         let injected = world.script.take(|fault| if let Fault::Adopt(errno) = fault { Some(errno) } else { None });
@@ -304,6 +304,14 @@ impl Kernel for SimKernel {
             peer: peer.expect("a connected stream has a peer"),
             local: local.expect("a connected stream has an address"),
         })
+    }
+
+    fn shutdown_write(&mut self, socket: &SimSocket) -> io::Result<()> {
+        let mut world = self.network.world();
+        let result = world.stream(socket.socket).shut_down(false);
+        world.settle(socket.socket);
+        world.step("shut down", u64::from(socket.socket.0), i64::from(result));
+        if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(()) }
     }
 
     fn open_stream(&mut self, file: FileIndex, peer: SocketAddr, _: &SocketOptions) -> io::Result<SimSocket> {

@@ -18,7 +18,7 @@ fn one_accept_brings_every_connection() {
     for (file, completion) in (1..).zip(completions) {
         assert!(completion.tag == ACCEPT && completion.more());
         let socket = rig.kernel.accepted(completion.result as u32);
-        assert_eq!(rig.kernel.adopt(FileIndex(file), socket).unwrap().local, address);
+        assert_eq!(rig.kernel.adopt(FileIndex(file), &socket).unwrap().local, address);
     }
 }
 
@@ -115,12 +115,13 @@ fn a_connection_that_was_reset_in_the_backlog_is_accepted_but_not_adopted() {
     rig.push(Op::AcceptMultishot { listener: LISTENER }, ACCEPT);
     let accepted = rig.wait()[0];
     let socket = rig.kernel.accepted(accepted.result as u32);
-    assert_eq!(rig.kernel.adopt(CONNECTION, socket).unwrap_err().raw_os_error(), Some(ENOTCONN));
+    assert_eq!(rig.kernel.adopt(CONNECTION, &socket).unwrap_err().raw_os_error(), Some(ENOTCONN));
+    drop(socket);
     assert_eq!(rig.kernel.open_files().len(), 1, "{:?}", rig.kernel.open_files());
 }
 
 #[test]
-fn a_failed_adoption_closes_the_socket() {
+fn a_failed_adoption_leaves_the_socket_with_its_owner() {
     let mut rig = Rig::new(1);
     let address = rig.listen();
     let peer = rig.network.connect(address).unwrap();
@@ -128,7 +129,8 @@ fn a_failed_adoption_closes_the_socket() {
     let accepted = rig.wait()[0];
     rig.network.inject(Fault::Adopt(ENOTCONN));
     let socket = rig.kernel.accepted(accepted.result as u32);
-    assert!(rig.kernel.adopt(CONNECTION, socket).is_err());
+    assert!(rig.kernel.adopt(CONNECTION, &socket).is_err());
+    drop(socket);
     assert!(peer.sees_end());
 }
 

@@ -114,7 +114,7 @@ fn completions_of_different_connections_change_places() {
         let peers: Vec<_> = (0..3).map(|_| rig.network.connect(address).unwrap()).collect();
         for (file, accepted) in (1..).zip(rig.settle()) {
             let socket = rig.kernel.accepted(accepted.result as u32);
-            rig.kernel.adopt(FileIndex(file), socket).unwrap();
+            rig.kernel.adopt(FileIndex(file), &socket).unwrap();
             rig.push(Op::ReceiveMultishot { file: FileIndex(file), group: GROUP }, tag(100 + file));
         }
         rig.poll();

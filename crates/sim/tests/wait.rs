@@ -114,9 +114,9 @@ fn one_ring_adopts_what_another_has_accepted() {
     let mut completions = [ringline_ring::Completion { tag: tag(0), result: 0, flags: 0 }; 2];
     assert_eq!(acceptor.reap(&mut completions), 1);
     let socket = acceptor.accepted(completions[0].result as u32);
-    worker.adopt(FileIndex(3), socket).unwrap();
+    worker.adopt(FileIndex(3), &socket).unwrap();
     // With nothing to do, a ring gives way to the other.
     assert_eq!(worker.enter(Wait::Forever).unwrap(), Entered::Interrupted);
-    drop(worker);
+    drop((worker, socket));
     assert!(peer.sees_end());
 }

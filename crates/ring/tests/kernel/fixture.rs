@@ -117,7 +117,7 @@ impl Bench {
     /// A connection on loopback: the near end in the file table at `file`, the far end as an ordinary socket.
     pub(crate) fn connection(&mut self, file: FileIndex) -> (TcpStream, Adopted) {
         let (near, far) = tcp_pair();
-        let adopted = self.ring.adopt(file, near).unwrap();
+        let adopted = self.ring.adopt(file, &near).unwrap();
         (far, adopted)
     }
 

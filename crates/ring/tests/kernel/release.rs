@@ -24,7 +24,7 @@ fn buffers_are_not_written_after_the_ring_is_dropped() {
         let (near, mut far) = tcp_pair();
         // A second descriptor keeps the socket alive, so that bytes still arrive at it.
         let kept = near.try_clone().unwrap();
-        bench.ring.adopt(FILE, near).unwrap();
+        bench.ring.adopt(FILE, &near).unwrap();
         bench.receive(FILE);
         let Bench { ring, memory, .. } = bench;
         drop(ring);

@@ -175,7 +175,7 @@ impl Echo {
         if let Ok(number) = u32::try_from(completion.result) {
             let socket = self.kernel.accepted(number);
             let file = (1..).find(|file| !self.connections.contains_key(file)).unwrap();
-            if self.kernel.adopt(FileIndex(file), socket).is_ok() {
+            if self.kernel.adopt(FileIndex(file), &socket).is_ok() {
                 self.connections.insert(file, Connection::default());
             }
         }

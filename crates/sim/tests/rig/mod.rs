@@ -132,7 +132,7 @@ impl Rig {
         self.push(Op::AcceptMultishot { listener: LISTENER }, ACCEPT);
         let accepted = self.wait()[0];
         let socket = self.kernel.accepted(accepted.result as u32);
-        self.kernel.adopt(CONNECTION, socket).unwrap();
+        self.kernel.adopt(CONNECTION, &socket).unwrap();
         self.push(Op::Cancel { target: ACCEPT }, CANCEL);
         assert_eq!(self.settle().len(), 2);
         peer
@@ -156,7 +156,7 @@ impl Rig {
     /// Adopts the socket of `accept_next`.
     pub fn adopt_next(&mut self) -> Peer {
         let (peer, socket) = self.next.take().unwrap();
-        self.kernel.adopt(CONNECTION, socket).unwrap();
+        self.kernel.adopt(CONNECTION, &socket).unwrap();
         peer
     }
 
