@@ -197,15 +197,14 @@ impl Plan {
             pin_to_core(config.worker.core_offset.saturating_add(self.member.index()))
                 .map_err(|error| Failure::new("ERR_RINGLINE_PIN_FAILED", error.to_string()))?;
         }
-        let kernel = Uring::new(&ring_settings(config)).map_err(Failure::from)?;
-        Driver::new(kernel, driver_settings(config))
-            .map_err(|error| Failure::from(ringline::Error::BufferRegistration(error)))
+        let settings = driver_settings(config);
+        let kernel = Uring::new(&ring_settings(config, settings.fixed_files())).map_err(Failure::from)?;
+        Driver::new(kernel, settings).map_err(|error| Failure::from(ringline::Error::BufferRegistration(error)))
     }
 }
 
-fn ring_settings(config: &Config) -> RingSettings {
-    // One file more than connections: the listener's.
-    let mut settings = RingSettings::new(config.sq_entries, config.max_connections + 1);
+fn ring_settings(config: &Config, files: u32) -> RingSettings {
+    let mut settings = RingSettings::new(config.sq_entries, files);
     settings.sqpoll =
         config.sqpoll.then_some(SubmissionPolling { idle_ms: config.sqpoll_idle_ms, cpu: config.sqpoll_cpu });
     settings
@@ -223,6 +222,8 @@ fn driver_settings(config: &Config) -> DriverSettings {
         send_slots: config.send_copy_count,
         send_slot_size: config.send_copy_slot_size,
         sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: false },
+        // JavaScript is told of sends only when it waits for one.
+        lazy_sends: true,
         flush_interval_ns: config.flush_interval_us.saturating_mul(1000),
     }
 }
