@@ -27,6 +27,7 @@ mod zero_copy;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ringline_ring::{Completion, Doorbell, Entered, FileIndex, Kernel, Op, Tag, Wait};
 
@@ -106,7 +107,7 @@ pub struct Driver<K: Kernel> {
     /// Boxed, because each keeps its place while it is in flight.
     #[allow(clippy::vec_box)]
     gathers: Vec<Box<Gather>>,
-    send_memory: SendMemory,
+    send_memory: Arc<SendMemory>,
     acceptor: Acceptor,
     udp: Udp,
     zero_copy: ZeroCopy,
@@ -136,7 +137,7 @@ impl<K: Kernel> Driver<K> {
             settings.receive_buffer_size,
             settings.receive_for_keeps,
         )?;
-        let send_memory = SendMemory::new(settings.send_slots, settings.send_slot_size)?;
+        let send_memory = Arc::new(SendMemory::new(settings.send_slots, settings.send_slot_size)?);
         let now = kernel.now();
         let mut submitter = Submitter::new(kernel);
         submitter.push(Op::PollDoorbell, Kind::Doorbell, 0, 0);
@@ -373,8 +374,8 @@ impl<K: Kernel> Driver<K> {
         self.connections.get(conn.slot(), conn.generation()).map(|connection| connection.outbound)
     }
 
-    /// The copy pool.
-    pub fn send_memory(&self) -> &SendMemory {
+    /// The copy pool. A host that shows it to somebody else keeps it by a clone for as long as that lasts.
+    pub fn send_memory(&self) -> &Arc<SendMemory> {
         &self.send_memory
     }
 
