@@ -53,6 +53,7 @@
 //! [`driver`] is the event loop and the state of connections, as plain code that knows no tasks. The async API of this
 //! page is one host of it; the bridge to JavaScript is another.
 
+pub mod assembly;
 pub mod cluster;
 pub mod config;
 pub mod driver;

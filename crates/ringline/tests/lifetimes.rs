@@ -97,7 +97,7 @@ fn d7_a_worker_that_cannot_start_leaves_nothing_behind() {
     let config = Config::builder().workers(2).core_offset(last_core).build().unwrap();
     let error = RinglineBuilder::new(config).bind(address).launch::<Echo>().unwrap_err();
     let core = format!("core {}", last_core + 1);
-    assert!(matches!(&error, Error::Io(_)) && error.to_string().contains(&core), "{error}");
+    assert!(matches!(&error, Error::PinFailed(_)) && error.to_string().contains(&core), "{error}");
     assert_eq!(worker_threads(), [0; 0]);
     assert_eq!(open_descriptors(), before);
     assert_eq!(TcpStream::connect_timeout(&address, PATIENCE).unwrap_err().kind(), ErrorKind::ConnectionRefused);
