@@ -152,7 +152,7 @@ fn make_driver(config: &Config, index: usize) -> Result<Driver<Uring>, Error> {
         send_slots: config.send_copy_count,
         send_slot_size: config.send_copy_slot_size,
         sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: false },
-        lazy_sends: true,
+        lazy_sends: false,
         flush_interval_ns: config.flush_interval_us.saturating_mul(1000),
     };
     let sqpoll = SubmissionPolling { idle_ms: config.sqpoll_idle_ms, cpu: config.sqpoll_cpu };
