@@ -9,6 +9,10 @@ use crate::{Direction, Op};
 /// submission, with a short count or −EAGAIN, instead of arming a poll and sending at a time of its own choice.
 const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
+/// Asks that the notification of a zero-copy send says whether the kernel copied (IORING_SEND_ZC_REPORT_USAGE, which the
+/// io-uring crate does not export).
+const REPORT_USAGE: u16 = 1 << 3;
+
 /// The entry for an operation. Where `op` is a constant variant, the match folds away.
 #[inline(always)]
 pub(crate) fn entry(op: Op, doorbell: std::os::fd::RawFd) -> Entry {
@@ -26,6 +30,15 @@ pub(crate) fn entry(op: Op, doorbell: std::os::fd::RawFd) -> Entry {
         Op::SendMessage { file, message } => {
             opcode::SendMsg::new(types::Fixed(file.0), message.0).flags(SEND_FLAGS as u32).build()
         }
+        Op::SendZeroCopy { file, bytes, buffer } => opcode::SendZc::new(types::Fixed(file.0), bytes.address, bytes.len)
+            .flags(SEND_FLAGS)
+            .buf_index(buffer)
+            .zc_flags(REPORT_USAGE)
+            .build(),
+        Op::SendMessageZeroCopy { file, message } => opcode::SendMsgZc::new(types::Fixed(file.0), message.0)
+            .flags(SEND_FLAGS as u32)
+            .ioprio(REPORT_USAGE)
+            .build(),
         Op::PollWritable { file } => opcode::PollAdd::new(types::Fixed(file.0), libc::POLLOUT as u32).build(),
         Op::Connect { file, address } => {
             // SAFETY: whoever made the pinned address promised that it stays until the operation completes.

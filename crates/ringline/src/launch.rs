@@ -151,6 +151,8 @@ fn make_driver(config: &Config, index: usize) -> Result<Driver<Uring>, Error> {
         receive_for_keeps: false,
         send_slots: config.send_copy_count,
         send_slot_size: config.send_copy_slot_size,
+        guards_max: 0,
+        zero_copy_threshold: 0,
         sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: false },
         lazy_sends: false,
         flush_interval_ns: config.flush_interval_us.saturating_mul(1000),

@@ -57,12 +57,14 @@ pub mod cluster;
 pub mod config;
 pub mod driver;
 pub mod error;
+pub mod guard;
 pub mod handler;
 mod launch;
 mod runtime;
 
 pub use config::{Config, ConfigBuilder, RecvBufferConfig, WorkerConfig};
 pub use error::Error;
+pub use guard::{GuardBox, RegionId, SendGuard};
 pub use handler::{AsyncEventHandler, ConnToken, DriverCtx};
 pub use launch::{RinglineBuilder, ShutdownHandle, WorkerHandle};
 pub use runtime::{

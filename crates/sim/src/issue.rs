@@ -34,6 +34,7 @@ impl SimKernel {
             Op::Close { file } => self.close(file, tag),
             Op::Cancel { target } => self.cancel(target, tag),
             Op::ReceiveDatagrams { .. } => self.violation("the simulated network has no datagrams"),
+            Op::SendZeroCopy { .. } | Op::SendMessageZeroCopy { .. } => self.violation("the simulated kernel copies"),
             Op::PollDoorbell => {
                 self.hear_bell();
                 self.bell_pending |= self.bell_rung_ever;
@@ -213,5 +214,7 @@ const fn code(op: &Op) -> i32 {
         Op::Cancel { .. } => 9,
         Op::PollDoorbell => 10,
         Op::ReceiveDatagrams { .. } => 11,
+        Op::SendZeroCopy { .. } => 12,
+        Op::SendMessageZeroCopy { .. } => 13,
     }
 }

@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Datagram = 12,
     /// The wait for room in a UDP socket; the slot is the socket's.
     DatagramRoom = 13,
+    /// A zero-copy send; slot and generation are the flight's.
+    ZeroCopy = 14,
 }
 
 impl Kind {
@@ -50,6 +52,7 @@ impl Kind {
             11 => Self::Datagrams,
             12 => Self::Datagram,
             13 => Self::DatagramRoom,
+            14 => Self::ZeroCopy,
             _ => return None,
         })
     }

@@ -23,9 +23,11 @@ mod submitter;
 mod timers;
 mod token;
 mod udp;
+mod zero_copy;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ringline_ring::{Completion, Doorbell, Entered, FileIndex, Kernel, Op, Tag, Wait};
 
@@ -52,6 +54,7 @@ use slots::Slots;
 use submitter::Submitter;
 use timers::Timers;
 use udp::Udp;
+use zero_copy::ZeroCopy;
 
 /// Completions copied out of the queue at a time.
 const REAP_BATCH: usize = 128;
@@ -104,9 +107,10 @@ pub struct Driver<K: Kernel> {
     /// Boxed, because each keeps its place while it is in flight.
     #[allow(clippy::vec_box)]
     gathers: Vec<Box<Gather>>,
-    send_memory: SendMemory,
+    send_memory: Arc<SendMemory>,
     acceptor: Acceptor,
     udp: Udp,
+    zero_copy: ZeroCopy,
     timers: Timers<Due>,
     settings: DriverSettings,
     linger_ns: u64,
@@ -133,7 +137,7 @@ impl<K: Kernel> Driver<K> {
             settings.receive_buffer_size,
             settings.receive_for_keeps,
         )?;
-        let send_memory = SendMemory::new(settings.send_slots, settings.send_slot_size)?;
+        let send_memory = Arc::new(SendMemory::new(settings.send_slots, settings.send_slot_size)?);
         let now = kernel.now();
         let mut submitter = Submitter::new(kernel);
         submitter.push(Op::PollDoorbell, Kind::Doorbell, 0, 0);
@@ -148,6 +152,7 @@ impl<K: Kernel> Driver<K> {
             gathers: Vec::new(),
             send_memory,
             acceptor: Acceptor::new(),
+            zero_copy: ZeroCopy::new(settings.guards_max, settings.zero_copy_threshold),
             udp: Udp::new(settings.receive_group.wrapping_add(1)),
             timers: Timers::new(),
             linger_ns: advance::LINGER_NS,
@@ -266,6 +271,7 @@ impl<K: Kernel> Driver<K> {
             Some(Kind::Datagrams) => self.datagram_received(host, completion),
             Some(Kind::Datagram) => self.datagram_sent(host, completion),
             Some(Kind::DatagramRoom) => self.datagram_room(completion),
+            Some(Kind::ZeroCopy) => self.zero_copy_completed(host, completion),
             None => debug_assert!(false, "a completion of no kind: {completion:?}"),
         }
     }
@@ -368,8 +374,8 @@ impl<K: Kernel> Driver<K> {
         self.connections.get(conn.slot(), conn.generation()).map(|connection| connection.outbound)
     }
 
-    /// The copy pool.
-    pub fn send_memory(&self) -> &SendMemory {
+    /// The copy pool. A host that shows it to somebody else keeps it by a clone for as long as that lasts.
+    pub fn send_memory(&self) -> &Arc<SendMemory> {
         &self.send_memory
     }
 
