@@ -48,7 +48,7 @@ fn settings(config: &Config, host: HostKind) -> DriverSettings {
         guards_max: 0,
         zero_copy_threshold: 0,
         sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: false },
-        lazy_sends: host == HostKind::JavaScript,
+        lazy_sends: false,
         flush_interval_ns: config.flush_interval_us.saturating_mul(1000),
     }
 }
