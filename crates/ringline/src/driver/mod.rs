@@ -77,6 +77,8 @@ enum Due {
     Accept,
     /// There was no memory for buffers: look again.
     Buffers,
+    /// Many slabs are free: give unneeded memory back.
+    Trim,
     /// The receive of a UDP socket is to be armed again.
     Datagrams(u32),
     /// A timer of the host's, with its key.
@@ -103,6 +105,7 @@ pub struct Driver<K: Kernel> {
     /// Connections whose receive waits for buffers.
     parked: std::collections::VecDeque<ConnToken>,
     buffers_timer: bool,
+    trim_timer: bool,
     pieces: Pieces,
     /// Boxed, because each keeps its place while it is in flight.
     #[allow(clippy::vec_box)]
@@ -148,6 +151,7 @@ impl<K: Kernel> Driver<K> {
             buffers,
             parked: std::collections::VecDeque::new(),
             buffers_timer: false,
+            trim_timer: false,
             pieces: Pieces::new(),
             gathers: Vec::new(),
             send_memory,
@@ -208,6 +212,10 @@ impl<K: Kernel> Driver<K> {
         }
         if !self.parked.is_empty() {
             self.unpark();
+        }
+        if !self.trim_timer && self.buffers.slabs().wants_trim() {
+            self.trim_timer = true;
+            self.timers.arm(self.now + receive::TRIM_NS, Due::Trim);
         }
         if self.udp.has_work() {
             self.prepare_udp();
@@ -284,6 +292,7 @@ impl<K: Kernel> Driver<K> {
                 Due::Room(conn) => self.look_for_room(host, conn),
                 Due::Accept => self.resume_accepting(),
                 Due::Buffers => self.buffers_timer = false,
+                Due::Trim => self.trim(),
                 Due::Datagrams(index) => self.arm_datagrams(index),
                 Due::Host(key) => host.timer(key),
             }
