@@ -81,7 +81,7 @@ impl<K: Kernel> Driver<K> {
                         return;
                     }
                     if !connection.queue.is_empty() {
-                        return self.start_send(conn);
+                        return self.start_send(host, conn);
                     }
                     let closing = connection.phase == Phase::Flushing;
                     match connection.fin {

@@ -145,11 +145,15 @@ impl<K: Kernel> Driver<K> {
 
     /// Submits what is queued, as far as one send can hold it.
     #[inline]
-    pub(super) fn start_send(&mut self, conn: ConnToken) {
+    pub(super) fn start_send<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         let mut gather = self.gathers.pop().unwrap_or_else(Gather::new);
         let (count, all) = self.pieces.gather(&connection.queue, &mut gather.vectors);
         let bytes: usize = gather.vectors[..count].iter().map(|vector| vector.iov_len).sum();
+        if bytes == 0 {
+            self.gathers.push(gather);
+            return self.skip_empty(host, conn);
+        }
         connection.sending = Sending::InFlight;
         connection.tail_in_flight = all;
         let dependent = connection.phase != Phase::Open || connection.fin != Fin::No;
@@ -171,6 +175,20 @@ impl<K: Kernel> Driver<K> {
         self.sends_awaited |= awaited;
         self.sends_unseen |= !awaited;
         self.submit(op, Kind::Send, conn);
+    }
+
+    /// Takes the pieces without bytes off the front of the queue: the kernel answers 0 to a send of nothing.
+    #[cold]
+    fn skip_empty<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        while self.pieces.first(&connection.queue).is_some_and(|piece| piece.len == 0) {
+            let Some(piece) = self.pieces.pop(&mut connection.queue) else { break };
+            match piece.origin {
+                Origin::Slot(slot) => host.send_slot_free(slot),
+                Origin::Slab(slab) => self.buffers.slabs_mut().release_piece(slab),
+            }
+        }
+        self.advance(host, conn);
     }
 
     #[inline]
