@@ -248,21 +248,28 @@ impl<K: Kernel> Driver<K> {
             return self.advance(host, conn);
         }
         if connection.receive == Receive::Ended {
-            connection.sending = Sending::Waiting;
-            let pause = (ROOM_NS << connection.waits).min(ROOM_NS_MAX);
-            connection.waits = (connection.waits + 1).min(8);
-            connection.timer = Some(self.timers.arm(self.now + pause, Due::Room(conn)));
-            return;
+            return self.wait_by_timer(conn);
         }
         connection.sending = Sending::Blocked;
         connection.poll_cancelled = false;
         self.submit(Op::PollWritable { file: file_of(conn) }, Kind::Writable, conn);
     }
 
+    fn wait_by_timer(&mut self, conn: ConnToken) {
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        connection.sending = Sending::Waiting;
+        let pause = (ROOM_NS << connection.waits).min(ROOM_NS_MAX);
+        connection.waits = (connection.waits + 1).min(8);
+        connection.timer = Some(self.timers.arm(self.now + pause, Due::Room(conn)));
+    }
+
     pub(super) fn writable_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let Some(conn) = self.completed(completion) else { return };
-        if let Some(connection) = self.connection(conn) {
-            connection.sending = Sending::Idle;
+        let Some(connection) = self.connection(conn) else { return };
+        connection.sending = Sending::Idle;
+        // The peer has finished, which a paused or parked receive has not told: a poll would end like this each time.
+        if completion.result == i32::from(libc::POLLRDHUP) && connection.phase != Phase::Ending {
+            return self.wait_by_timer(conn);
         }
         // An error or hang-up ends the poll as well; the send that follows tells which.
         self.advance(host, conn);
