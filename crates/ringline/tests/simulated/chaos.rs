@@ -63,6 +63,11 @@ impl Chaos {
     /// A run from start to end; a hash of all that happened in it.
     pub(crate) fn run(mut self) -> (u64, u64) {
         self.misbehave();
+        self.end()
+    }
+
+    /// The orderly end of a run.
+    pub(crate) fn end(mut self) -> (u64, u64) {
         self.settle();
         self.close_everything();
         self.stop();
@@ -222,10 +227,26 @@ impl Chaos {
         }
     }
 
+    /// Nobody does anything for so many nanoseconds, once what was under way has come. How many turns that took.
+    pub(crate) fn stall(&mut self, ns: u64) -> usize {
+        self.server.adopt_all();
+        self.pass(2_000_000);
+        let before = self.server.turns;
+        self.pass(ns);
+        (self.server.turns - before) as usize
+    }
+
+    fn pass(&mut self, ns: u64) {
+        let end = self.network.now() + ns;
+        while self.network.now() < end {
+            self.turn_with(Wait::AtMost(end - self.network.now()));
+        }
+    }
+
     // ---- everything settles ---------------------------------------------------------------------------------------
 
     /// Takes every hindrance away and waits without a limit: the simulator fails a wait that nothing can end.
-    pub(crate) fn settle(&mut self) {
+    fn settle(&mut self) {
         while self.scheduled.get() > 0 {
             self.turn_with(Wait::AtMost(10_000));
         }
@@ -305,7 +326,7 @@ impl Chaos {
 
     // ---- everything closes ----------------------------------------------------------------------------------------
 
-    pub(crate) fn close_everything(&mut self) {
+    fn close_everything(&mut self) {
         if self.dice.one_in(2) {
             self.server.driver.hurry();
         }
@@ -363,7 +384,7 @@ impl Chaos {
 
     // ---- nothing is left ------------------------------------------------------------------------------------------
 
-    pub(crate) fn stop(&mut self) {
+    fn stop(&mut self) {
         self.server.let_go(true, &mut self.dice);
         let ring_size = self.ring_size;
         self.turn_with(Wait::Poll);
