@@ -178,7 +178,8 @@ impl<K: Kernel> Driver<K> {
         self.prepare(host);
         let stuck = self.submitter.retry();
         let look_again = std::mem::take(&mut self.sends_awaited);
-        let mut wait = if stuck || look_again { Wait::Poll } else { self.limit_wait(wait) };
+        let waiting = self.receives_wait();
+        let mut wait = if stuck || look_again || waiting { Wait::Poll } else { self.limit_wait(wait) };
         if std::mem::take(&mut self.sends_unseen) {
             wait = match wait {
                 Wait::Poll => Wait::Poll,
@@ -191,7 +192,7 @@ impl<K: Kernel> Driver<K> {
         self.now = self.submitter.kernel.now();
         let more = self.process_completions(host);
         self.fire_timers(host);
-        Ok(Turn { more: more || stuck || entered == Entered::Backpressure })
+        Ok(Turn { more: more || stuck || waiting || entered == Entered::Backpressure })
     }
 
     /// Turns what the host asked for since the last turn into submissions.

@@ -122,6 +122,12 @@ impl<K: Kernel> Driver<K> {
         self.buffers.slabs_mut().trim();
     }
 
+    /// Whether there are receives to arm, and buffers for them, beyond those that this turn has armed.
+    #[inline]
+    pub(super) fn receives_wait(&self) -> bool {
+        !self.parked.is_empty() && self.buffers.available() > 0
+    }
+
     #[inline]
     pub(super) fn receive_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let conn = self.completed(completion);
