@@ -7,7 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::{Completion, Doorbell, FileIndex, Op, Tag};
+use crate::{Completion, Doorbell, FileFacts, FileIndex, Op, Tag};
 
 /// The submission queue has no room and could not be emptied: submit again after the next [`Kernel::enter`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +150,18 @@ pub trait Kernel {
 
     /// The local address of a socket, if the kernel can tell.
     fn local_address(&mut self, socket: &Self::Socket) -> Option<SocketAddr>;
+
+    /// Takes ownership of the descriptor that a completion of [`Op::Open`] names in its result, finds out what direct
+    /// I/O needs of it, and moves it into the file table. Nothing here waits for a disk: the inode is in memory by then.
+    ///
+    /// # Errors
+    ///
+    /// When it is neither a regular file nor a block device, when it takes no direct I/O, or when the kernel cannot take
+    /// the descriptor; ENOSYS from a kernel without files. The descriptor is closed.
+    fn adopt_file(&mut self, file: FileIndex, result: u32) -> io::Result<FileFacts> {
+        let _ = (file, result);
+        Err(io::Error::from_raw_os_error(libc::ENOSYS))
+    }
 
     /// Something that other threads can ring to end a wait; each ring completes [`Op::PollDoorbell`].
     fn doorbell(&self) -> Doorbell;

@@ -3,11 +3,22 @@
 use io_uring::squeue::Entry;
 use io_uring::{opcode, types};
 
-use crate::{Direction, Op};
+use crate::{Direction, Op, OpenHow};
 
 /// Sends never raise SIGPIPE, and never wait: with MSG_DONTWAIT the kernel completes them while it takes the
 /// submission, with a short count or −EAGAIN, instead of arming a poll and sending at a time of its own choice.
 const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+
+/// Permissions of a file that an open creates, before the umask of the process takes some away.
+const CREATE_MODE: libc::mode_t = 0o666;
+
+/// O_NONBLOCK is not among them: a ring answers −EAGAIN on such a file where it would otherwise wait in a kernel thread.
+const fn open_flags(how: OpenHow) -> i32 {
+    let access = if how.write { libc::O_RDWR } else { libc::O_RDONLY };
+    let create = if how.create { libc::O_CREAT } else { 0 };
+    let direct = if how.direct { libc::O_DIRECT } else { 0 };
+    libc::O_CLOEXEC | access | create | direct
+}
 
 /// The entry for an operation. Where `op` is a constant variant, the match folds away.
 #[inline(always)]
@@ -39,6 +50,16 @@ pub(crate) fn entry(op: Op, doorbell: std::os::fd::RawFd) -> Entry {
             };
             opcode::Shutdown::new(types::Fixed(file.0), how).build()
         }
+        Op::Open { path, how } => {
+            opcode::OpenAt::new(types::Fd(libc::AT_FDCWD), path.0).flags(open_flags(how)).mode(CREATE_MODE).build()
+        }
+        Op::Read { file, buffer, offset } => {
+            opcode::Read::new(types::Fixed(file.0), buffer.address, buffer.len).offset(offset).build()
+        }
+        Op::Write { file, bytes, offset } => {
+            opcode::Write::new(types::Fixed(file.0), bytes.address, bytes.len).offset(offset).build()
+        }
+        Op::Fsync { file } => opcode::Fsync::new(types::Fixed(file.0)).build(),
         Op::Close { file } => opcode::Close::new(types::Fixed(file.0)).build(),
         Op::Cancel { target } => opcode::AsyncCancel::new(target.bits()).build(),
         Op::PollDoorbell => opcode::PollAdd::new(types::Fd(doorbell), libc::POLLIN as u32).multi(true).build(),

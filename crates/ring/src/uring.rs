@@ -27,8 +27,8 @@ use io_uring::{EnterFlags, IoUring, squeue};
 use crate::buffer_group::BufferGroup;
 use crate::setup::{self, RingSettings, SetupError};
 use crate::{
-    Adopted, Completion, Doorbell, Entered, FileIndex, Kernel, Op, ProvidedBuffer, QueueFull, SocketOptions, Tag, Wait,
-    buffer_test, sockets, submission,
+    Adopted, Completion, Doorbell, Entered, FileFacts, FileIndex, Kernel, Op, ProvidedBuffer, QueueFull, SocketOptions,
+    Tag, Wait, buffer_test, files, sockets, submission,
 };
 
 /// An io_uring instance. It belongs to the thread that makes it.
@@ -306,6 +306,13 @@ impl Kernel for Uring {
 
     fn local_address(&mut self, socket: &OwnedFd) -> Option<SocketAddr> {
         sockets::local_address(socket).ok()
+    }
+
+    fn adopt_file(&mut self, file: FileIndex, result: u32) -> io::Result<FileFacts> {
+        let opened = self.accepted(result);
+        let facts = files::examine(&opened)?;
+        self.register_file(file, &opened)?;
+        Ok(facts)
     }
 
     fn doorbell(&self) -> Doorbell {
