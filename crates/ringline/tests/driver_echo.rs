@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use ringline::driver::{Chunk, ConnToken, Driver, DriverSettings, Host, Metrics};
+use ringline::driver::{Chunk, ConnToken, DiskLimits, Driver, DriverSettings, Host, Metrics};
 use ringline_ring::{RingSettings, SocketOptions, Uring, Wait};
 
 #[derive(Default)]
@@ -69,6 +69,7 @@ impl Server {
                 send_slots: 16,
                 send_slot_size: 16384,
                 sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
+                disk: DiskLimits::default(),
                 flush_interval_ns: 100_000,
             };
             let ring = RingSettings::new(64, 65);

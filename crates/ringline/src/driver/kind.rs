@@ -32,6 +32,14 @@ pub(super) enum Kind {
     Datagram = 13,
     /// The wait for room in a UDP socket; the slot is the socket's.
     DatagramRoom = 14,
+    /// The open of a file; the slot is the file's.
+    FileOpen = 15,
+    /// A read, write or fsync of a file; the slot is the operation's.
+    FileOperation = 16,
+    /// The end of a file's fixed file; the slot is the file's.
+    FileClose = 17,
+    /// A request to give up the open of a file; the slot is the file's.
+    CancelOpen = 18,
 }
 
 impl Kind {
@@ -53,6 +61,10 @@ impl Kind {
             12 => Self::Datagrams,
             13 => Self::Datagram,
             14 => Self::DatagramRoom,
+            15 => Self::FileOpen,
+            16 => Self::FileOperation,
+            17 => Self::FileClose,
+            18 => Self::CancelOpen,
             _ => return None,
         })
     }

@@ -8,6 +8,8 @@ mod accept;
 mod advance;
 mod connect;
 mod connection;
+mod file_refused;
+mod files;
 mod host;
 mod kind;
 mod metrics;
@@ -31,12 +33,14 @@ use ringline_ring::{Completion, Doorbell, Entered, FileIndex, Kernel, Op, Tag, W
 
 pub use accept::AdoptError;
 pub use connect::ConnectError;
+pub use file_refused::{FileRefused, Misaligned, Place};
+pub use files::{FileCompletion, FileOp, FileToken};
 pub use host::Host;
 pub use metrics::Metrics;
 pub use receive_buffers::SLAB_BYTES;
 pub use send::SendRefused;
 pub use send_memory::SendMemory;
-pub use settings::DriverSettings;
+pub use settings::{DiskLimits, DriverSettings};
 pub use slabs::{Chunk, SlabHandle};
 pub use timers::TimerId;
 pub use token::ConnToken;
@@ -44,6 +48,7 @@ pub use udp::{DATAGRAM_BYTES_MAX, DatagramRefused, UdpToken};
 
 use accept::Acceptor;
 use connection::Connection;
+use files::Files;
 use kind::Kind;
 use receive_buffers::ReceiveBuffers;
 use send::Gather;
@@ -102,6 +107,9 @@ pub struct Driver<K: Kernel> {
     send_memory: SendMemory,
     acceptor: Acceptor,
     udp: Udp,
+    files: Files,
+    /// The number of the disk operation that was begun last.
+    disk_seq: u64,
     timers: Timers<Due>,
     settings: DriverSettings,
     linger_ns: u64,
@@ -139,6 +147,8 @@ impl<K: Kernel> Driver<K> {
             send_memory,
             acceptor: Acceptor::new(),
             udp: Udp::new(settings.receive_group.wrapping_add(1)),
+            files: Files::new(settings.disk.files_max, settings.disk.file_operations_max),
+            disk_seq: 0,
             timers: Timers::new(),
             linger_ns: advance::LINGER_NS,
             settings,
@@ -247,6 +257,10 @@ impl<K: Kernel> Driver<K> {
             Some(Kind::Datagrams) => self.datagram_received(host, completion),
             Some(Kind::Datagram) => self.datagram_sent(host, completion),
             Some(Kind::DatagramRoom) => self.datagram_room(completion),
+            Some(Kind::FileOpen) => self.file_open_completed(host, completion),
+            Some(Kind::FileOperation) => self.file_operation_completed(host, completion),
+            Some(Kind::FileClose) => self.file_close_completed(host, completion),
+            Some(Kind::CancelOpen) => {}
             None => debug_assert!(false, "a completion of no kind: {completion:?}"),
         }
     }
