@@ -52,8 +52,8 @@ export const servers = [
     id: 'ringline-rs',
     title: 'ringline (Rust)',
     mainThreadIsJs: false,
-    build: () => run('cargo', ['build', '--release', '--quiet', '-p', 'ringline', '--example', 'echo']),
-    command: () => [`${target}/release/examples/echo`, '127.0.0.1:0'],
+    build: () => run('cargo', ['build', '--release', '--quiet', '-p', 'ringline-echo']),
+    command: () => [`${target}/release/ringline-echo`],
   },
   {
     id: 'raw',

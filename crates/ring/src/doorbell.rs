@@ -1,7 +1,7 @@
 //! The eventfd by which another thread ends a ring's wait.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 /// Rings a worker out of its wait. Clones ring the same bell; ringing never blocks and never fails while a clone lives.
@@ -34,5 +34,12 @@ impl Doorbell {
 
     pub(crate) fn raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+
+impl AsFd for Doorbell {
+    /// The eventfd, to be polled. Whoever reads its counter, as a simulated kernel does, must be its only ring.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }

@@ -132,16 +132,23 @@ pub trait Kernel {
     /// Takes ownership of the socket that a completion of [`Op::AcceptMultishot`] names in its result.
     fn accepted(&mut self, result: u32) -> Self::Socket;
 
-    /// Moves an accepted socket into the file table.
+    /// Puts an accepted socket into the file table. The connection ends when both the table and the caller have let go
+    /// of it.
     ///
     /// # Errors
     ///
-    /// ENOTCONN when the peer has already gone, or what the kernel answers when it cannot take the descriptor. The
-    /// socket is closed in that case.
-    fn adopt(&mut self, file: FileIndex, socket: Self::Socket) -> io::Result<Adopted>;
+    /// ENOTCONN when the peer has already gone, or what the kernel answers when it cannot take the descriptor.
+    fn adopt(&mut self, file: FileIndex, socket: &Self::Socket) -> io::Result<Adopted>;
 
-    /// Opens an unconnected stream socket for the family of `peer` in the file table. The socket is also returned: it
-    /// is kept until the connection stands, because only a descriptor can be asked for its address.
+    /// Ends the sending direction of a connection: the peer sees FIN after what was sent. A call and no operation,
+    /// because the ring would hand it to a kernel thread, which takes ten times as long.
+    ///
+    /// # Errors
+    ///
+    /// ENOTCONN when the peer has reset the connection.
+    fn shutdown_write(&mut self, socket: &Self::Socket) -> io::Result<()>;
+
+    /// Opens an unconnected stream socket for the family of `peer` in the file table, and returns it.
     ///
     /// # Errors
     ///

@@ -4,6 +4,9 @@
 //! real ring, [`Uring`], can be exchanged for a simulated one. Practically all `unsafe` of the project lives here.
 //! Nothing here knows what a connection is.
 //!
+//! Setting the environment variable `RINGLINE_NO_INCREMENTAL_BUFFERS` to `1` makes the process do without incrementally
+//! consumed buffers, as on kernels before 6.12; otherwise a trial at start-up decides.
+//!
 //! The crate compiles on Linux only. A product that is also loaded elsewhere has to decide before it loads this; the
 //! words for that case are in [`Unavailable::Platform`].
 

@@ -242,3 +242,101 @@ fn release() -> String {
     // SAFETY: the kernel ends the string with a zero within the array.
     unsafe { std::ffi::CStr::from_ptr(name.release.as_ptr()) }.to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(release: &str) -> Facts {
+        Facts { sysctl: Some(0), filtered: false, release: release.into(), memlock: Some(65536) }
+    }
+
+    fn explain(facts: &Facts, errno: i32) -> Unavailable {
+        facts.explain("io_uring_setup", &io::Error::from_raw_os_error(errno))
+    }
+
+    #[test]
+    fn the_sysctl_is_named_with_its_value() {
+        for (value, remedy) in [(1, "kernel.io_uring_group"), (2, "for all processes")] {
+            // A filter may be in force as well: the sysctl is certain, so it comes first.
+            let facts = Facts { sysctl: Some(value), filtered: true, ..facts("6.12.0") };
+            let reason = explain(&facts, libc::EPERM);
+            assert_eq!(reason, Unavailable::Sysctl { value });
+            assert_eq!(reason.name(), "disabled-by-sysctl");
+            let text = reason.to_string();
+            assert!(text.contains(&format!("kernel.io_uring_disabled = {value}")) && text.contains(remedy), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_that_the_kernel_has_no_reason_for_is_a_filter() {
+        for errno in [libc::EPERM, libc::ENOSYS] {
+            for facts in [
+                Facts { filtered: true, ..facts("6.12.0") },
+                facts("6.12.0"),
+                Facts { filtered: true, sysctl: None, ..facts("6.1.0-18-amd64") },
+            ] {
+                let reason = explain(&facts, errno);
+                assert_eq!(reason, Unavailable::Seccomp { call: "io_uring_setup", errno }, "{facts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_kernel_without_io_uring_is_named_with_its_release() {
+        for filtered in [false, true] {
+            let old = Facts { sysctl: None, filtered, ..facts("4.19.0-26-amd64") };
+            let reason = explain(&old, libc::ENOSYS);
+            assert_eq!(reason.name(), "kernel-too-old");
+            let text = reason.to_string();
+            assert!(text.contains("4.19.0-26-amd64 lacks io_uring;") && text.contains("Linux 6.1"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_new_kernel_built_without_io_uring_is_told_from_an_old_one() {
+        let reason = explain(&Facts { sysctl: None, ..facts("6.12.0") }, libc::ENOSYS);
+        assert!(reason.to_string().contains("CONFIG_IO_URING"), "{reason}");
+    }
+
+    #[test]
+    fn a_lack_of_memory_names_the_limit_and_how_to_raise_it() {
+        let reason = explain(&facts("6.12.0"), libc::ENOMEM);
+        assert_eq!(reason, Unavailable::Memory { memlock: Some(65536) });
+        let text = reason.to_string();
+        for part in ["65536 bytes", "ulimit -l", "LimitMEMLOCK", "control group"] {
+            assert!(text.contains(part), "{text}");
+        }
+        let unlimited = explain(&Facts { memlock: None, ..facts("6.12.0") }, libc::ENOMEM);
+        assert!(unlimited.to_string().contains("no limit of locked memory"), "{unlimited}");
+    }
+
+    #[test]
+    fn other_failures_name_the_call_and_the_errno() {
+        let reason = explain(&facts("6.12.0"), libc::EMFILE);
+        assert_eq!(reason, Unavailable::Other { call: "io_uring_setup", errno: libc::EMFILE });
+        assert!(reason.to_string().contains("io_uring_setup answered EMFILE: Too many open files"), "{reason}");
+    }
+
+    #[test]
+    fn a_platform_without_io_uring_is_named() {
+        let reason = Unavailable::Platform { platform: "darwin arm64".into() };
+        assert_eq!(reason.name(), "unsupported-platform");
+        assert!(reason.to_string().contains("does not exist on darwin arm64"));
+    }
+
+    #[test]
+    fn releases_are_read_as_numbers() {
+        for (release, enough) in
+            [("6.1.0", true), ("6.10.3", true), ("7.0", true), ("6.0.19", false), ("5.15.0-1", false), ("odd", false)]
+        {
+            assert_eq!(facts(release).is_new_enough(), enough, "{release}");
+        }
+    }
+
+    #[test]
+    fn this_system_tells_its_facts() {
+        let facts = Facts::gather();
+        assert!(facts.release.contains('.'), "{facts:?}");
+    }
+}

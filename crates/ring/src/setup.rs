@@ -109,7 +109,7 @@ const BEST: SetupFlags =
     SetupFlags { no_sqarray: true, defer_taskrun: true, coop_taskrun: false, single_issuer: true, submit_all: true };
 
 /// What is tried, best first. Each set lacks the newest flag of the one before it.
-const LADDER: [SetupFlags; 6] = {
+pub(crate) const LADDER: [SetupFlags; 6] = {
     let no_array = SetupFlags { no_sqarray: false, ..BEST };
     let cooperative = SetupFlags { defer_taskrun: false, coop_taskrun: true, ..no_array };
     let many_issuers = SetupFlags { single_issuer: false, ..cooperative };
@@ -131,7 +131,7 @@ pub(crate) fn make(settings: &RingSettings) -> Result<(IoUring, SetupFlags), Set
     validate(settings)?;
     limits::raise_open_files(u64::from(settings.files)).map_err(SetupError::OpenFiles)?;
     let (ring, flags) = retry_while_out_of_memory(|| first_accepted(settings), std::thread::sleep)
-        .map_err(|error| SetupError::Unavailable(Facts::gather().explain("io_uring_setup", &error)))?;
+        .map_err(|error| explain_refusal(settings, &error))?;
     if settings.files > 0 {
         ring.submitter().register_files_sparse(settings.files).map_err(|error| match error.raw_os_error() {
             Some(libc::EPERM | libc::ENOSYS) => {
@@ -150,12 +150,18 @@ fn validate(settings: &RingSettings) -> Result<(), SetupError> {
         RingSettings { sq_entries, cq_entries, .. } if cq_entries < sq_entries => {
             invalid("cq_entries", cq_entries, "at least sq_entries")
         }
-        RingSettings { sqpoll: Some(SubmissionPolling { cpu: Some(cpu), .. }), .. }
-            if !crate::affinity::available_cores().contains(&(cpu as usize)) =>
-        {
-            invalid("sqpoll.cpu", cpu, "a core that the process may run on")
-        }
         _ => Ok(()),
+    }
+}
+
+fn explain_refusal(settings: &RingSettings, error: &io::Error) -> SetupError {
+    match (error.raw_os_error(), settings.sqpoll) {
+        // The calling thread may be bound to one core and its submission thread to another: only the kernel can tell
+        // which cores are possible, and it has taken every other setting before.
+        (Some(libc::EINVAL), Some(SubmissionPolling { cpu: Some(cpu), .. })) => {
+            SetupError::Invalid { field: "sqpoll.cpu", value: cpu.into(), legal: "a core that the process may run on" }
+        }
+        _ => SetupError::Unavailable(Facts::gather().explain("io_uring_setup", error)),
     }
 }
 

@@ -60,6 +60,12 @@ pub(crate) fn open_stream(peer: SocketAddr, options: &SocketOptions) -> io::Resu
     Ok(socket)
 }
 
+/// Sends FIN.
+pub(crate) fn shutdown_write(socket: &OwnedFd) -> io::Result<()> {
+    // SAFETY: shutdown takes no pointers.
+    check(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) }).map(drop)
+}
+
 /// The address of this side.
 pub(crate) fn local_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
     address_by(libc::getsockname, socket)

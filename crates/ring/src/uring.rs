@@ -7,7 +7,8 @@
 //!
 //! Dropping a [`Uring`] makes the kernel forget all memory that was named to it, in this order:
 //!
-//! 1. every operation in flight is cancelled, and the deferred work that would still complete one is run;
+//! 1. every operation in flight is cancelled, and its last completion awaited (at most two seconds: none is known that
+//!    takes longer than the cancelling itself);
 //! 2. buffer groups are unregistered, so that nothing can choose a provided buffer any more;
 //! 3. the file table is unregistered, which closes its sockets before `drop` returns: a listener's port is free again;
 //! 4. the ring's registered descriptor is given up (it would keep the ring alive until the thread ends) and the ring is
@@ -22,10 +23,10 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
-use io_uring::{EnterFlags, IoUring, squeue};
+use io_uring::{EnterFlags, IoUring};
 
 use crate::buffer_group::BufferGroup;
-use crate::setup::{self, RingSettings, SetupError};
+use crate::setup::{self, RingSettings, SetupError, SetupFlags};
 use crate::{
     Adopted, Completion, Doorbell, Entered, FileFacts, FileIndex, Kernel, Op, ProvidedBuffer, QueueFull, SocketOptions,
     Tag, Wait, buffer_test, files, sockets, submission,
@@ -48,6 +49,8 @@ pub struct Uring {
     /// The kernel says in shared memory whether deferred work waits.
     tells_of_work: bool,
     cq_entries: u32,
+    /// Operations pushed whose last completion has not been reaped.
+    in_flight: u32,
     /// Operations queued but not submitted that will complete while they are being submitted.
     inline_queued: u32,
     /// The same, already submitted to make room; their completions have not been looked at yet.
@@ -62,6 +65,11 @@ impl Uring {
     /// See [`SetupError`].
     pub fn new(settings: &RingSettings) -> Result<Self, SetupError> {
         let (ring, flags) = setup::make(settings)?;
+        Self::with_ring(ring, flags)
+    }
+
+    fn with_ring(ring: IoUring, flags: SetupFlags) -> Result<Self, SetupError> {
+        let sqpoll = ring.params().is_setup_sqpoll();
         let doorbell = Doorbell::new().map_err(|source| SetupError::Call { call: "eventfd", source })?;
         let registered = setup::register_ring_fd(&ring);
         let (enter_fd, enter_flags) = match registered {
@@ -72,12 +80,13 @@ impl Uring {
             enter_fd,
             enter_flags,
             registered,
-            sqpoll: settings.sqpoll.is_some(),
-            tells_of_work: settings.sqpoll.is_none() && (flags.defer_taskrun || flags.coop_taskrun),
+            sqpoll,
+            tells_of_work: !sqpoll && (flags.defer_taskrun || flags.coop_taskrun),
             cq_entries: ring.params().cq_entries(),
             ring,
             groups: Vec::new(),
             doorbell,
+            in_flight: 0,
             inline_queued: 0,
             inline_ready: 0,
         })
@@ -108,20 +117,29 @@ impl Uring {
         (!self.tells_of_work && !self.sqpoll) || queue.taskrun() || queue.cq_overflow()
     }
 
-    /// Room has to be made: submit, without waiting, and try once more.
+    /// Stores an operation in the submission queue. The entry is lent to nobody, so that its fields are written
+    /// straight into the queue.
+    #[inline(always)]
+    fn store(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull> {
+        let entry = submission::entry(op, self.doorbell.raw_fd()).user_data(tag.bits());
+        // SAFETY: memory that the entry names was promised to stay until the operation has completed, by whoever made
+        // the pinned value. The doorbell's descriptor is owned by `self`.
+        unsafe { self.ring.submission().push(&entry) }.map_err(|_| QueueFull)
+    }
+
+    /// Makes room by submitting, without waiting, and tries once more.
     #[cold]
     #[inline(never)]
-    fn push_when_full(&mut self, entry: &squeue::Entry) -> Result<(), QueueFull> {
+    fn store_when_full(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull> {
         // A failure is not lost: the queue stays full, and the next `enter` meets the same failure and reports it.
         let _ = self.submit();
-        // SAFETY: see `push`.
-        unsafe { self.ring.submission().push(entry) }.map_err(|_| QueueFull)
+        self.store(op, tag)
     }
 
     fn submit(&mut self) -> io::Result<Entered> {
         let queued = self.queued();
         let entered = if self.sqpoll {
-            let wake = if self.ring.submission().need_wakeup() { EnterFlags::SQ_WAKEUP } else { EnterFlags::empty() };
+            let wake = self.wake_up();
             self.enter_kernel(0, 0, wake | EnterFlags::SQ_WAIT, None)
         } else {
             self.enter_kernel(queued, 0, EnterFlags::empty(), None)
@@ -133,12 +151,18 @@ impl Uring {
         entered
     }
 
+    /// The flag that wakes a submission thread, if there is one that sleeps.
+    fn wake_up(&mut self) -> EnterFlags {
+        let asleep = self.sqpoll && self.ring.submission().need_wakeup();
+        if asleep { EnterFlags::SQ_WAKEUP } else { EnterFlags::empty() }
+    }
+
     /// With a submission thread: it takes the queue by itself, unless it sleeps.
     fn enter_with_thread(&mut self, wait: Wait) -> io::Result<Entered> {
-        let wake = if self.ring.submission().need_wakeup() { EnterFlags::SQ_WAKEUP } else { EnterFlags::empty() };
+        let wake = self.wake_up();
         match wait {
-            Wait::Poll if wake.is_empty() && !self.has_kernel_work() => Ok(Entered::Done),
-            Wait::Poll => self.enter_kernel(0, 0, wake | EnterFlags::GETEVENTS, None),
+            Wait::Poll | Wait::AtMost(0) if wake.is_empty() && !self.has_kernel_work() => Ok(Entered::Done),
+            Wait::Poll | Wait::AtMost(0) => self.enter_kernel(0, 0, wake | EnterFlags::GETEVENTS, None),
             Wait::Forever => self.enter_kernel(0, self.wanted(), wake | EnterFlags::GETEVENTS, None),
             Wait::AtMost(ns) => self.enter_kernel(0, self.wanted(), wake | EnterFlags::GETEVENTS, Some(ns)),
         }
@@ -167,12 +191,10 @@ impl Uring {
             // The kernel does not wait when it could not take everything.
             Ok(count) if count < submit => Ok(Entered::Backpressure),
             Ok(_) => Ok(Entered::Done),
-            Err(error) => match error.raw_os_error() {
-                Some(libc::ETIME) => Ok(Entered::TimedOut),
-                Some(libc::EINTR) => Ok(Entered::Interrupted),
-                Some(libc::EBUSY | libc::EAGAIN) => Ok(Entered::Backpressure),
-                _ => Err(error),
-            },
+            Err(libc::ETIME) => Ok(Entered::TimedOut),
+            Err(libc::EINTR) => Ok(Entered::Interrupted),
+            Err(libc::EBUSY | libc::EAGAIN) => Ok(Entered::Backpressure),
+            Err(errno) => Err(io::Error::from_raw_os_error(errno)),
         }
     }
 
@@ -180,34 +202,45 @@ impl Uring {
         self.ring.submitter().register_files_update(file.0, &[socket.as_raw_fd()]).map(drop)
     }
 
-    /// Ends everything in flight; see the order of release.
-    fn cancel_all(&mut self) {
-        // What a submission thread has in hand cannot be cancelled yet: let it take the queue first.
-        while self.sqpoll && self.queued() > 0 {
-            let wake = if self.ring.submission().need_wakeup() { EnterFlags::SQ_WAKEUP } else { EnterFlags::empty() };
-            if self.enter_kernel(0, 0, wake, None).is_err() {
-                break;
+    /// Ends everything in flight and looks at every last completion; see the order of release.
+    fn end_all(&mut self) {
+        // What was never submitted is forgotten, but a submission thread takes it in any case.
+        let never_submitted = if self.sqpoll { 0 } else { self.queued() };
+        let deadline = self.now() + RELEASE_NS_MAX;
+        loop {
+            self.discard_completions();
+            if self.in_flight <= never_submitted || self.now() > deadline {
+                return;
             }
-            std::thread::yield_now();
+            // ENOENT when everything is cancelled already, and only its completions are due.
+            let _ = self.ring.submitter().register_sync_cancel(None, CancelBuilder::any());
+            let wake = self.wake_up();
+            // Deferred work posts the completions. Whatever this answers, the loop looks again, and it is bounded.
+            let _ = self.enter_kernel(0, 1, wake | EnterFlags::GETEVENTS, Some(RELEASE_PAUSE_NS));
         }
-        // Blocks until everything that was found is cancelled; ENOENT when nothing is in flight.
-        let _ = self.ring.submitter().register_sync_cancel(None, CancelBuilder::any());
-        // The cancelled operations post their completions in deferred work.
-        let _ = self.enter_kernel(0, 0, EnterFlags::GETEVENTS, None);
+    }
+
+    fn discard_completions(&mut self) {
+        let mut discarded = [Completion { tag: Tag::from_bits(0), result: 0, flags: 0 }; 32];
+        while self.reap(&mut discarded) == discarded.len() {}
     }
 }
+
+/// How long dropping a ring waits for the last completions. Cancelled operations complete at once; this is a bound for
+/// a kernel that lost one.
+const RELEASE_NS_MAX: u64 = 2_000_000_000;
+/// After so long, what has come into flight meanwhile (by a submission thread) is cancelled too.
+const RELEASE_PAUSE_NS: u64 = 1_000_000;
 
 impl Kernel for Uring {
     type Socket = OwnedFd;
 
     #[inline]
     fn push(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull> {
-        let entry = submission::entry(op, self.doorbell.raw_fd()).user_data(tag.bits());
-        // SAFETY: memory that the entry names was promised to stay until the operation has completed, by whoever made
-        // the pinned value. The doorbell's descriptor is owned by `self`.
-        if unsafe { self.ring.submission().push(&entry) }.is_err() {
-            self.push_when_full(&entry)?;
+        if self.store(op, tag).is_err() {
+            self.store_when_full(op, tag)?;
         }
+        self.in_flight += 1;
         if op.completes_inline() {
             self.inline_queued += 1;
         }
@@ -221,8 +254,9 @@ impl Kernel for Uring {
         }
         let queued = self.queued();
         let (want, timeout_ns) = match wait {
-            Wait::Poll if queued == 0 && !self.has_kernel_work() => return Ok(Entered::Done),
-            Wait::Poll => (0, None),
+            // Waiting for no time at all would still set up a timer and sleep: some 18 µs.
+            Wait::Poll | Wait::AtMost(0) if queued == 0 && !self.has_kernel_work() => return Ok(Entered::Done),
+            Wait::Poll | Wait::AtMost(0) => (0, None),
             Wait::Forever => (self.wanted(), None),
             Wait::AtMost(ns) => (self.wanted(), Some(ns)),
         };
@@ -237,12 +271,14 @@ impl Kernel for Uring {
 
     #[inline]
     fn reap(&mut self, into: &mut [Completion]) -> usize {
-        let mut count = 0;
+        let (mut count, mut going_on) = (0, 0);
         for (completion, entry) in into.iter_mut().zip(self.ring.completion()) {
             *completion =
                 Completion { tag: Tag::from_bits(entry.user_data()), result: entry.result(), flags: entry.flags() };
             count += 1;
+            going_on += u32::from(completion.more());
         }
+        self.in_flight -= count as u32 - going_on;
         // Completions that have been looked at must not be waited for again.
         self.inline_ready = 0;
         count
@@ -291,11 +327,16 @@ impl Kernel for Uring {
         unsafe { OwnedFd::from_raw_fd(result as RawFd) }
     }
 
-    fn adopt(&mut self, file: FileIndex, socket: OwnedFd) -> io::Result<Adopted> {
-        let peer = sockets::peer_address(&socket)?;
-        let local = sockets::local_address(&socket)?;
-        self.register_file(file, &socket)?;
+    fn adopt(&mut self, file: FileIndex, socket: &OwnedFd) -> io::Result<Adopted> {
+        let peer = sockets::peer_address(socket)?;
+        let local = sockets::local_address(socket)?;
+        self.register_file(file, socket)?;
         Ok(Adopted { peer, local })
+    }
+
+    #[inline]
+    fn shutdown_write(&mut self, socket: &OwnedFd) -> io::Result<()> {
+        sockets::shutdown_write(socket)
     }
 
     fn open_stream(&mut self, file: FileIndex, peer: SocketAddr, options: &SocketOptions) -> io::Result<OwnedFd> {
@@ -322,7 +363,7 @@ impl Kernel for Uring {
 
 impl Drop for Uring {
     fn drop(&mut self) {
-        self.cancel_all();
+        self.end_all();
         for group in &self.groups {
             let _ = self.ring.submitter().unregister_buf_ring(group.group());
         }
@@ -345,6 +386,7 @@ impl std::fmt::Debug for Uring {
     }
 }
 
+/// The number of submissions taken, or the errno.
 #[inline]
 fn io_uring_enter(
     fd: RawFd,
@@ -353,8 +395,42 @@ fn io_uring_enter(
     flags: u32,
     arg: *const libc::c_void,
     arg_len: usize,
-) -> io::Result<u32> {
+) -> Result<u32, i32> {
     // SAFETY: `arg` is null, or points to `arg_len` bytes of arguments that live across the call.
     let result = unsafe { libc::syscall(libc::SYS_io_uring_enter, fd, submit, want, flags, arg, arg_len) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as u32) }
+    // SAFETY: errno is a variable of this thread.
+    if result < 0 { Err(unsafe { *libc::__errno_location() }) } else { Ok(result as u32) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ring made with flags that this kernel would not choose has to work all the same.
+    fn rings_a_bell(flags: SetupFlags) {
+        let ring = setup::build(&RingSettings::new(8, 0), flags).unwrap();
+        let mut ring = Uring::with_ring(ring, flags).unwrap();
+        let tag = Tag::new(1, 2, 3);
+        ring.push(Op::PollDoorbell, tag).unwrap();
+        ring.enter(Wait::Poll).unwrap();
+        for wait in [Wait::Forever, Wait::Poll, Wait::AtMost(5_000_000_000)] {
+            let bell = ring.doorbell();
+            let ringer = std::thread::spawn(move || bell.ring());
+            let mut completions = [Completion { tag: Tag::from_bits(0), result: 0, flags: 0 }; 2];
+            let count = loop {
+                ring.enter(wait).unwrap();
+                match ring.reap(&mut completions) {
+                    0 => std::thread::yield_now(),
+                    count => break count,
+                }
+            };
+            ringer.join().unwrap();
+            assert_eq!((count, completions[0].tag, completions[0].more()), (1, tag, true), "{flags:?} {wait:?}");
+        }
+    }
+
+    #[test]
+    fn a_ring_works_with_every_set_of_flags_it_may_fall_back_to() {
+        setup::LADDER.into_iter().for_each(rings_a_bell);
+    }
 }

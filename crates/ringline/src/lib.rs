@@ -1,3 +1,71 @@
-//! Thread-per-core io_uring runtime.
+//! Thread-per-core io_uring runtime for Linux: one ring, one single-threaded executor and one handler per worker.
+//!
+//! ```no_run
+//! use ringline::{AsyncEventHandler, Config, ConnCtx, Error, ParseResult, RinglineBuilder};
+//!
+//! struct Echo;
+//!
+//! impl AsyncEventHandler for Echo {
+//!     fn create_for_worker(_worker: usize) -> Self {
+//!         Echo
+//!     }
+//!
+//!     fn on_accept(&self, conn: ConnCtx) -> impl Future<Output = ()> + 'static {
+//!         async move {
+//!             while conn.with_data(|data| {
+//!                 conn.send_nowait(data).ok();
+//!                 ParseResult::Consumed(data.len())
+//!             }).await > 0 {}
+//!         }
+//!     }
+//! }
+//!
+//! fn main() -> Result<(), Error> {
+//!     let address = "127.0.0.1:7878".parse().unwrap();
+//!     let (_shutdown, workers) = RinglineBuilder::new(Config::default()).bind(address).launch::<Echo>()?;
+//!     for worker in workers {
+//!         worker.join().unwrap()?;
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # The way of a message
+//!
+//! ```text
+//!            ┌──────────────────────── one worker, one thread ────────────────────────┐
+//!  peer ───► │ kernel ──► provided buffer ──► completion ──► driver ──► task is ready  │
+//!            │            (a chunk of a slab)                              │           │
+//!            │                   ▲                                         ▼           │
+//!            │                   │                     with_data(|bytes| …) in place   │
+//!            │        given back before the wait       what is left over is copied     │
+//!            │                                         to the connection's accumulator │
+//!            │                                                             │           │
+//!  peer ◄─── │ kernel ◄── one gathered send per turn ◄── send slots ◄── send(bytes)    │
+//!            └─────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Per message there is no allocation, no lock and no atomic read-modify-write: a worker's state belongs to its thread,
+//! and other threads reach it only through its mailbox and doorbell ([`cluster`]).
+//!
+//! # The two halves
+//!
+//! [`driver`] is the event loop and the state of connections, as plain code that knows no tasks. The async API of this
+//! page is one host of it; the bridge to JavaScript is another.
 
+pub mod cluster;
+pub mod config;
 pub mod driver;
+pub mod error;
+pub mod handler;
+mod launch;
+mod runtime;
+
+pub use config::{Config, ConfigBuilder, RecvBufferConfig, WorkerConfig};
+pub use error::Error;
+pub use handler::{AsyncEventHandler, ConnToken, DriverCtx};
+pub use launch::{RinglineBuilder, ShutdownHandle, WorkerHandle};
+pub use runtime::{
+    ConnCtx, ConnectFuture, ParseResult, RECV_HIGH_WATER, RecvReadyFuture, SendFuture, TaskId, WithBytesFuture,
+    WithDataFuture, connect, connect_with_timeout, request_shutdown, spawn,
+};

@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use ringline::driver::{Chunk, ConnToken, DiskLimits, Driver, DriverSettings, Host, Metrics};
-use ringline_ring::{RingSettings, SocketOptions, Uring, Wait};
+use ringline_ring::{Doorbell, RingSettings, SocketOptions, Uring, Wait};
 
 #[derive(Default)]
 struct Echo {
@@ -49,12 +49,18 @@ struct Outcome {
 
 struct Server {
     address: SocketAddr,
+    doorbell: Doorbell,
+    tid: i32,
     stop: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<Outcome>,
 }
 
 impl Server {
     fn start(receive_entries: u16, receive_buffer_size: u32) -> Self {
+        Self::start_waiting(receive_entries, receive_buffer_size, Wait::AtMost(2_000_000))
+    }
+
+    fn start_waiting(receive_entries: u16, receive_buffer_size: u32, wait: Wait) -> Self {
         let (ready, started) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = Arc::clone(&stop);
@@ -70,16 +76,19 @@ impl Server {
                 send_slot_size: 16384,
                 sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
                 disk: DiskLimits::default(),
+                lazy_sends: true,
                 flush_interval_ns: 100_000,
             };
             let ring = RingSettings::new(64, 65);
             let mut driver = Driver::new(Uring::new(&ring).unwrap(), settings).unwrap();
             let mut host = Echo::default();
-            ready.send(driver.listen("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+            let address = driver.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+            // SAFETY: gettid takes no pointers.
+            ready.send((address, driver.doorbell(), unsafe { libc::gettid() })).unwrap();
             driver.accept();
-            let mut closing = false;
+            let (mut closing, mut more) = (false, false);
             while !(closing && driver.open_connections() == 0) {
-                driver.turn(&mut host, Wait::AtMost(2_000_000)).unwrap();
+                more = driver.turn(&mut host, if more { Wait::Poll } else { wait }).unwrap().more;
                 for socket in host.incoming.drain(..) {
                     let _ = driver.adopt(socket);
                 }
@@ -91,6 +100,7 @@ impl Server {
                 for conn in host.ended.drain(..) {
                     driver.close(conn);
                 }
+                // The doorbell has been rung once the flag is set, so a wait without limit ends.
                 if stopping.load(Ordering::Relaxed) && !closing {
                     closing = true;
                     driver.hurry();
@@ -107,8 +117,8 @@ impl Server {
                 metrics: *driver.metrics(),
             }
         });
-        let address = started.recv_timeout(Duration::from_secs(5)).expect("the driver starts");
-        Self { address, stop, thread }
+        let (address, doorbell, tid) = started.recv_timeout(Duration::from_secs(5)).expect("the driver starts");
+        Self { address, doorbell, tid, stop, thread }
     }
 
     fn connect(&self) -> TcpStream {
@@ -117,8 +127,15 @@ impl Server {
         stream
     }
 
+    /// Processor time of the driver's thread so far.
+    fn cpu_ns(&self) -> u64 {
+        let path = format!("/proc/self/task/{}/schedstat", self.tid);
+        std::fs::read_to_string(path).unwrap().split(' ').next().unwrap().parse().unwrap()
+    }
+
     fn stop(self) -> Outcome {
         self.stop.store(true, Ordering::Relaxed);
+        self.doorbell.ring();
         self.thread.join().unwrap()
     }
 }
@@ -203,4 +220,43 @@ fn d5_connections_beyond_the_limit_are_closed_and_later_ones_served() {
     });
     assert!(served, "a freed slot is used again");
     assert!(server.stop().metrics.refused >= 1);
+}
+
+/// Runs a turn with the wait that a worker would use; the test would hang, and is bounded by its clients' time limits.
+#[test]
+fn b2_fin_follows_the_last_byte_although_the_worker_waits_for_ever() {
+    let server = Server::start_waiting(256, 16384, Wait::Forever);
+    let mut stream = server.connect();
+    stream.write_all(b"x").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).unwrap();
+    assert_eq!(received, b"x");
+    assert_eq!(server.stop().closed, [None]);
+}
+
+#[test]
+fn a16_a_slow_reader_that_has_half_closed_costs_no_processor_time() {
+    let server = Server::start_waiting(256, 16384, Wait::Forever);
+    let stream = server.connect();
+    let sent = pattern(32 << 20, 1);
+    let mut writer = stream.try_clone().unwrap();
+    let (mut reader, expected) = (stream, sent.clone());
+    // More than the sockets hold goes out and comes back, so the server is left with bytes that the peer does not read.
+    let writing = std::thread::spawn(move || {
+        writer.write_all(&sent).unwrap();
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    let mut received = vec![0; 1 << 20];
+    reader.read_exact(&mut received).unwrap();
+    writing.join().unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    let (before, started) = (server.cpu_ns(), std::time::Instant::now());
+    std::thread::sleep(Duration::from_millis(300));
+    let (spent, passed) = (server.cpu_ns() - before, started.elapsed().as_nanos() as u64);
+    assert!(spent < passed / 10, "{spent} ns of processor time in {passed} ns");
+    reader.read_to_end(&mut received).unwrap();
+    assert!(received == expected, "the bytes came back changed");
+    assert_eq!(server.stop().closed, [None]);
 }

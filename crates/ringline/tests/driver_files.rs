@@ -70,6 +70,7 @@ impl Bench {
             send_slot_size: 4096,
             sockets: SocketOptions { nodelay: true, backlog: 4, reuse_port: false },
             disk: DiskLimits { files_max: FILES_MAX, file_operations_max: OPERATIONS_MAX },
+            lazy_sends: false,
             flush_interval_ns: 0,
         };
         let ring = RingSettings::new(16, settings.fixed_files());

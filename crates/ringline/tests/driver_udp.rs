@@ -62,6 +62,7 @@ impl Bench {
             send_slot_size: 16384,
             sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
             disk: DiskLimits::default(),
+            lazy_sends: true,
             flush_interval_ns: 0,
         };
         let kernel = Uring::new(&RingSettings::new(64, settings.fixed_files())).unwrap();

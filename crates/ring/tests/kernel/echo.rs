@@ -23,7 +23,7 @@ fn a_message_is_accepted_received_and_sent_back() {
         let accepted = bench.wait_for(accept);
         assert!(accepted.more());
         let socket = bench.ring.accepted(accepted.outcome().unwrap());
-        let adopted = bench.ring.adopt(CONNECTION, socket).unwrap();
+        let adopted = bench.ring.adopt(CONNECTION, &socket).unwrap();
         assert_eq!((adopted.peer, adopted.local), (client.local_addr().unwrap(), bound));
 
         let receive = bench.receive(CONNECTION);

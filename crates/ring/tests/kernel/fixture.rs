@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 use ringline_ring::{
@@ -29,7 +31,7 @@ pub(crate) struct Bench {
     pub(crate) ring: Uring,
     pub(crate) seen: VecDeque<Completion>,
     next: u32,
-    memory: Vec<Region>,
+    pub(crate) memory: Vec<Region>,
 }
 
 impl Bench {
@@ -115,7 +117,7 @@ impl Bench {
     /// A connection on loopback: the near end in the file table at `file`, the far end as an ordinary socket.
     pub(crate) fn connection(&mut self, file: FileIndex) -> (TcpStream, Adopted) {
         let (near, far) = tcp_pair();
-        let adopted = self.ring.adopt(file, near).unwrap();
+        let adopted = self.ring.adopt(file, &near).unwrap();
         (far, adopted)
     }
 
@@ -152,3 +154,39 @@ pub(crate) fn sees_fin(far: &mut TcpStream, patience: Duration) -> bool {
         Err(error) => panic!("{error}"),
     }
 }
+
+/// Runs the body of the test `name` in a process of its own: for what belongs to a whole process, such as its open
+/// files and limits. `prepare` runs there before the program starts.
+pub(crate) fn in_a_process_of_its_own(name: &str, prepare: fn() -> std::io::Result<()>, body: impl FnOnce()) {
+    const MARK: &str = "RINGLINE_TEST_OF_ITS_OWN";
+    if std::env::var_os(MARK).is_some_and(|mark| mark == name) {
+        return body();
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--test-threads=1"]).env(MARK, name);
+    // SAFETY: what the tests pass makes system calls only, no allocation.
+    unsafe { command.pre_exec(prepare) };
+    let child = command.output().unwrap();
+    let text = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&child.stderr));
+}
+
+/// Takes root's rights from the calling thread, and from no other.
+pub(crate) fn drop_privileges() {
+    const NOBODY: libc::c_long = 65_534;
+    // SAFETY: no pointers; the raw call changes this thread alone.
+    if unsafe { libc::geteuid() } == 0 {
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) }, 0);
+    }
+}
+
+/// Sets both the soft and the hard limit of a resource of this process.
+macro_rules! limit {
+    ($resource:expr, $value:expr) => {{
+        let limit = libc::rlimit { rlim_cur: $value, rlim_max: $value };
+        // SAFETY: the structure lives across the call.
+        assert_eq!(unsafe { libc::setrlimit($resource, &raw const limit) }, 0);
+    }};
+}
+pub(crate) use limit;

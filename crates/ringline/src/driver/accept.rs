@@ -102,11 +102,12 @@ impl<K: Kernel> Driver<K> {
             return Err(AdoptError::Full);
         };
         let conn = ConnToken::from_parts(slot, generation);
-        match self.submitter.kernel.adopt(super::file_of(conn), socket) {
+        match self.submitter.kernel.adopt(super::file_of(conn), &socket) {
             Ok(adopted) => {
                 if let Some(connection) = self.connection(conn) {
                     connection.peer = adopted.peer;
                     connection.local = Some(adopted.local);
+                    connection.socket = Some(socket);
                 }
                 self.metrics.accepted += 1;
                 self.arm_receive(conn);

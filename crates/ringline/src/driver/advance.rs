@@ -4,7 +4,7 @@
 
 use std::io;
 
-use ringline_ring::{Completion, Direction, Kernel, Op, Tag};
+use ringline_ring::{Completion, Kernel, Op, Tag};
 
 use super::connection::{Fin, Phase, Receive, Sending};
 use super::kind::Kind;
@@ -73,7 +73,7 @@ impl<K: Kernel> Driver<K> {
     /// Submits what comes next for a connection.
     pub(super) fn advance<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         loop {
-            let Some(connection) = self.connection(conn) else { return };
+            let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
             match connection.phase {
                 Phase::Connecting | Phase::Closing => return,
                 Phase::Open | Phase::Flushing => {
@@ -86,12 +86,15 @@ impl<K: Kernel> Driver<K> {
                     let closing = connection.phase == Phase::Flushing;
                     match connection.fin {
                         Fin::No if !closing => return,
-                        Fin::No | Fin::Wanted => {
-                            connection.fin = Fin::InFlight;
-                            let op = Op::Shutdown { file: file_of(conn), direction: Direction::Write };
-                            return self.submit(op, Kind::Shutdown, conn);
+                        // The peer has finished, too: closing the file sends the FIN.
+                        Fin::No | Fin::Wanted if closing && connection.receive == Receive::Ended => {
+                            connection.phase = Phase::Ending;
                         }
-                        Fin::InFlight => return,
+                        Fin::No | Fin::Wanted => {
+                            connection.fin = Fin::Done;
+                            // ENOTCONN: the peer has reset the connection, which the receive reports.
+                            let _ = connection.socket.as_ref().map(|s| self.submitter.kernel.shutdown_write(s));
+                        }
                         Fin::Done if !closing => return,
                         Fin::Done => self.begin_linger(conn),
                     }
@@ -138,7 +141,10 @@ impl<K: Kernel> Driver<K> {
         if connection.sending != Sending::InFlight {
             self.drop_queue(host, conn);
         }
-        let Some(connection) = self.connection(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        if let Some(timer) = connection.timer.take() {
+            self.timers.cancel(timer);
+        }
         let cancel_receive = connection.receive == Receive::Armed && !connection.receive_cancelled;
         let cancel_poll = connection.sending == Sending::Blocked && !connection.poll_cancelled;
         connection.receive_cancelled |= cancel_receive;
@@ -148,6 +154,7 @@ impl<K: Kernel> Driver<K> {
         }
         if connection.operations == 0 {
             connection.phase = Phase::Closing;
+            connection.socket = None;
             return self.submit(Op::Close { file: file_of(conn) }, Kind::Close, conn);
         }
         if cancel_receive {
@@ -178,19 +185,6 @@ impl<K: Kernel> Driver<K> {
         self.advance(host, conn);
     }
 
-    pub(super) fn shutdown_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
-        let Some(conn) = self.completed(completion) else { return };
-        if let Some(connection) = self.connection(conn) {
-            connection.fin = Fin::Done;
-        }
-        match completion.result {
-            // ENOTCONN: the peer has reset the connection, which the receive reports.
-            0.. => self.advance(host, conn),
-            result if result == -libc::ENOTCONN => self.advance(host, conn),
-            result => self.fail(host, conn, -result),
-        }
-    }
-
     pub(super) fn cancel_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         // Whether the cancel found its target does not matter: the target posts its own completion in either case.
         if let Some(conn) = self.completed(completion) {
@@ -201,9 +195,6 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn close_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let Some(conn) = self.completed(completion) else { return };
         let Some(connection) = self.connections.remove(conn.slot(), conn.generation()) else { return };
-        if let Some(timer) = connection.timer {
-            self.timers.cancel(timer);
-        }
         if connection.announced {
             let error = (connection.error != 0).then(|| io::Error::from_raw_os_error(connection.error));
             host.closed(conn, error);

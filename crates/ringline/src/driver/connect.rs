@@ -41,11 +41,12 @@ impl<K: Kernel> Driver<K> {
             let deadline = self.submitter.kernel.now().saturating_add(limit);
             self.timers.arm(deadline, Due::Connect(conn))
         });
-        let connecting = Box::new(Connecting { address: SocketAddress::from(peer), socket, given_up: None });
+        let connecting = Box::new(Connecting { address: SocketAddress::from(peer), given_up: None });
         // SAFETY: the box stays with the connection until `connect_completed`.
         let address = unsafe { PinnedAddress::new(&raw const connecting.address) };
         if let Some(connection) = self.connection(conn) {
             connection.connecting = Some(connecting);
+            connection.socket = Some(socket);
             connection.timer = timer;
         }
         self.submit(Op::Connect { file: file_of(conn), address }, Kind::Connect, conn);
@@ -92,9 +93,7 @@ impl<K: Kernel> Driver<K> {
         if connection.phase == Phase::Connecting && completion.result == 0 {
             connection.phase = Phase::Open;
             connection.announced = true;
-            connection.local = self.submitter.kernel.local_address(&connecting.socket);
-            // The descriptor has served; the file table holds the socket.
-            drop(connecting);
+            connection.local = connection.socket.as_ref().and_then(|s| self.submitter.kernel.local_address(s));
             self.arm_receive(conn);
             return host.connected(conn);
         }
@@ -107,7 +106,6 @@ impl<K: Kernel> Driver<K> {
             None if abandoned => {}
             None => host.connect_failed(conn, io::Error::from_raw_os_error(-completion.result)),
         }
-        drop(connecting);
         self.advance(host, conn);
     }
 }

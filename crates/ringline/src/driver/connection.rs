@@ -52,6 +52,8 @@ pub(super) enum Sending {
     InFlight,
     /// The socket is full; a poll tells when it takes bytes again.
     Blocked,
+    /// As `Blocked`, but a timer tells when to try again: after the peer's FIN a poll completes at once, room or not.
+    Waiting,
 }
 
 /// The FIN of this side.
@@ -61,8 +63,6 @@ pub(super) enum Fin {
     No,
     /// It is to follow the last queued byte.
     Wanted,
-    /// It is in flight.
-    InFlight,
     /// It is out.
     Done,
 }
@@ -77,11 +77,9 @@ pub(super) enum GivenUp {
 }
 
 /// What only a connection that is being made needs.
-pub(super) struct Connecting<S> {
+pub(super) struct Connecting {
     /// The peer, at the place that the kernel reads it from.
     pub(super) address: SocketAddress,
-    /// The descriptor, kept to ask it for its local address.
-    pub(super) socket: S,
     pub(super) given_up: Option<GivenUp>,
 }
 
@@ -100,6 +98,8 @@ pub(super) struct Connection<S> {
     pub(super) in_flight: u32,
     /// A cancel of the poll for room is in flight.
     pub(super) poll_cancelled: bool,
+    /// How many times in a row a timer had to be waited for without room.
+    pub(super) waits: u8,
     pub(super) fin: Fin,
     /// Stands on the list of connections to advance before the next enter.
     pub(super) dirty: bool,
@@ -115,10 +115,12 @@ pub(super) struct Connection<S> {
     pub(super) queued: u64,
     /// Bytes ever taken by the kernel.
     pub(super) sent: u64,
-    /// The limit of the connect, or of the lingering.
+    /// The limit of the connect or of the lingering, or the next look for room.
     pub(super) timer: Option<TimerId>,
     pub(super) gather: Option<Box<Gather>>,
-    pub(super) connecting: Option<Box<Connecting<S>>>,
+    pub(super) connecting: Option<Box<Connecting>>,
+    /// The socket beside its place in the file table, for the calls that are no operations.
+    pub(super) socket: Option<S>,
     pub(super) peer: SocketAddr,
     pub(super) local: Option<SocketAddr>,
 }
@@ -144,6 +146,7 @@ impl<S> Connection<S> {
             tail_in_flight: false,
             in_flight: 0,
             poll_cancelled: false,
+            waits: 0,
             fin: Fin::No,
             dirty: false,
             outbound,
@@ -156,6 +159,7 @@ impl<S> Connection<S> {
             timer: None,
             gather: None,
             connecting: None,
+            socket: None,
             peer,
             local: None,
         }

@@ -16,30 +16,28 @@ pub(super) enum Kind {
     Writable = 5,
     /// The connect of an outbound connection.
     Connect = 6,
-    /// The FIN of a connection.
-    Shutdown = 7,
     /// The end of a connection's fixed file.
-    Close = 8,
+    Close = 7,
     /// A request to end one of the connection's operations.
-    Cancel = 9,
+    Cancel = 8,
     /// A request to end the multishot accept; the slot is the listener's.
-    CancelAccept = 10,
+    CancelAccept = 9,
     /// The end of the listener's fixed file; the slot is the listener's.
-    CloseListener = 11,
+    CloseListener = 10,
     /// The multishot receive of a UDP socket; the slot is the socket's.
-    Datagrams = 12,
+    Datagrams = 11,
     /// A datagram on its way out; the slot is the socket's, the generation names the datagram.
-    Datagram = 13,
+    Datagram = 12,
     /// The wait for room in a UDP socket; the slot is the socket's.
-    DatagramRoom = 14,
+    DatagramRoom = 13,
     /// The open of a file; the slot is the file's.
-    FileOpen = 15,
+    FileOpen = 32,
     /// A read, write or fsync of a file; the slot is the operation's.
-    FileOperation = 16,
+    FileOperation = 33,
     /// The end of a file's fixed file; the slot is the file's.
-    FileClose = 17,
+    FileClose = 34,
     /// A request to give up the open of a file; the slot is the file's.
-    CancelOpen = 18,
+    CancelOpen = 35,
 }
 
 impl Kind {
@@ -53,18 +51,17 @@ impl Kind {
             4 => Self::Send,
             5 => Self::Writable,
             6 => Self::Connect,
-            7 => Self::Shutdown,
-            8 => Self::Close,
-            9 => Self::Cancel,
-            10 => Self::CancelAccept,
-            11 => Self::CloseListener,
-            12 => Self::Datagrams,
-            13 => Self::Datagram,
-            14 => Self::DatagramRoom,
-            15 => Self::FileOpen,
-            16 => Self::FileOperation,
-            17 => Self::FileClose,
-            18 => Self::CancelOpen,
+            7 => Self::Close,
+            8 => Self::Cancel,
+            9 => Self::CancelAccept,
+            10 => Self::CloseListener,
+            11 => Self::Datagrams,
+            12 => Self::Datagram,
+            13 => Self::DatagramRoom,
+            32 => Self::FileOpen,
+            33 => Self::FileOperation,
+            34 => Self::FileClose,
+            35 => Self::CancelOpen,
             _ => return None,
         })
     }

@@ -60,6 +60,9 @@ use udp::Udp;
 
 /// Completions copied out of the queue at a time.
 const REAP_BATCH: usize = 128;
+/// How long a wait may leave the completions of lazy sends unseen. Nothing depends on them as long as the kernel takes
+/// all bytes, but one that comes back short needs a poll for room.
+const UNSEEN_SENDS_NS: u64 = 1_000_000;
 /// Completions processed in one turn before the host gets to act on them.
 const TURN_COMPLETIONS_MAX: usize = 1024;
 
@@ -70,6 +73,8 @@ enum Due {
     Connect(ConnToken),
     /// A lingering connection has waited long enough for its peer.
     Linger(ConnToken),
+    /// A connection whose peer has finished may have room again.
+    Room(ConnToken),
     /// Accepting resumes.
     Accept,
     /// There was no memory for buffers: look again.
@@ -113,6 +118,11 @@ pub struct Driver<K: Kernel> {
     timers: Timers<Due>,
     settings: DriverSettings,
     linger_ns: u64,
+    /// Something depends on a send that was submitted since the last enter. The kernel completes sends while it takes
+    /// them and a wait does not end for them, so they have to be looked at before the next wait.
+    sends_awaited: bool,
+    /// Lazy sends were submitted since the last enter; see [`DriverSettings::lazy_sends`].
+    sends_unseen: bool,
     now: u64,
     metrics: Metrics,
 }
@@ -151,6 +161,8 @@ impl<K: Kernel> Driver<K> {
             disk_seq: 0,
             timers: Timers::new(),
             linger_ns: advance::LINGER_NS,
+            sends_awaited: false,
+            sends_unseen: false,
             settings,
             now,
             metrics: Metrics::default(),
@@ -166,7 +178,15 @@ impl<K: Kernel> Driver<K> {
     pub fn turn<H: Host<K>>(&mut self, host: &mut H, wait: Wait) -> io::Result<Turn> {
         self.prepare(host);
         let stuck = self.submitter.retry();
-        let wait = if stuck { Wait::Poll } else { self.limit_wait(wait) };
+        let look_again = std::mem::take(&mut self.sends_awaited);
+        let mut wait = if stuck || look_again { Wait::Poll } else { self.limit_wait(wait) };
+        if std::mem::take(&mut self.sends_unseen) {
+            wait = match wait {
+                Wait::Poll => Wait::Poll,
+                Wait::Forever => Wait::AtMost(UNSEEN_SENDS_NS),
+                Wait::AtMost(limit) => Wait::AtMost(limit.min(UNSEEN_SENDS_NS)),
+            };
+        }
         self.metrics.enters += 1;
         let entered = self.submitter.kernel.enter(wait)?;
         self.now = self.submitter.kernel.now();
@@ -249,7 +269,6 @@ impl<K: Kernel> Driver<K> {
                 host.doorbell();
             }
             Some(Kind::Connect) => self.connect_completed(host, completion),
-            Some(Kind::Shutdown) => self.shutdown_completed(host, completion),
             Some(Kind::Close) => self.close_completed(host, completion),
             Some(Kind::Cancel) => self.cancel_completed(host, completion),
             Some(Kind::CancelAccept) => {}
@@ -270,6 +289,7 @@ impl<K: Kernel> Driver<K> {
             match due {
                 Due::Connect(conn) => self.connect_timed_out(host, conn),
                 Due::Linger(conn) => self.linger_over(host, conn),
+                Due::Room(conn) => self.look_for_room(host, conn),
                 Due::Accept => self.resume_accepting(),
                 Due::Buffers => self.buffers_timer = false,
                 Due::Datagrams(index) => self.arm_datagrams(index),

@@ -5,12 +5,16 @@
 
 use ringline_ring::{Completion, Kernel, Op, PinnedMessage};
 
-use super::connection::Sending;
+use super::connection::{Fin, Phase, Receive, Sending};
 use super::kind::Kind;
 use super::send_queue::{Origin, Piece};
 use super::slabs::Chunk;
-use super::{ConnToken, Driver, Host, file_of};
+use super::{ConnToken, Driver, Due, Host, file_of};
 
+/// How long a connection whose peer has finished waits for room before it tries again, doubled each time in vain.
+const ROOM_NS: u64 = 500_000;
+/// The longest such pause.
+const ROOM_NS_MAX: u64 = 16_000_000;
 /// Pieces that one send gathers at most.
 const GATHER_MAX: usize = 64;
 
@@ -112,6 +116,12 @@ impl<K: Kernel> Driver<K> {
         self.enqueue(conn, piece).map_err(|_| chunk)
     }
 
+    /// With [`lazy sends`](super::DriverSettings::lazy_sends): somebody waits for a send to complete, so the next turn
+    /// looks at those that were submitted before it blocks.
+    pub fn expect_sent(&mut self) {
+        self.sends_awaited = true;
+    }
+
     /// Bytes that were queued and not yet taken by the kernel.
     pub fn unsent(&self, conn: ConnToken) -> Option<u64> {
         self.connections.get(conn.slot(), conn.generation()).map(|connection| connection.queued - connection.sent)
@@ -142,6 +152,7 @@ impl<K: Kernel> Driver<K> {
         let bytes: usize = gather.vectors[..count].iter().map(|vector| vector.iov_len).sum();
         connection.sending = Sending::InFlight;
         connection.tail_in_flight = all;
+        let dependent = connection.phase != Phase::Open || connection.fin != Fin::No;
         connection.in_flight = bytes as u32;
         let op = if count == 1 {
             self.gathers.push(gather);
@@ -156,6 +167,9 @@ impl<K: Kernel> Driver<K> {
             Op::SendMessage { file: file_of(conn), message: unsafe { PinnedMessage::new(&raw const gather.header) } }
         };
         self.metrics.sends += 1;
+        let awaited = !self.settings.lazy_sends || !all || dependent;
+        self.sends_awaited |= awaited;
+        self.sends_unseen |= !awaited;
         self.submit(op, Kind::Send, conn);
     }
 
@@ -202,6 +216,7 @@ impl<K: Kernel> Driver<K> {
                 Origin::Slab(slab) => self.buffers.slabs_mut().release_piece(slab),
             }
         }
+        connection.waits = 0;
         connection.sent += u64::from(sent);
         self.metrics.bytes_sent += u64::from(sent);
         if connection.announced {
@@ -210,9 +225,16 @@ impl<K: Kernel> Driver<K> {
     }
 
     fn wait_for_room<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
-        let Some(connection) = self.connection(conn) else { return };
-        if connection.queue.is_empty() || connection.phase == super::connection::Phase::Ending {
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        if connection.queue.is_empty() || connection.phase == Phase::Ending {
             return self.advance(host, conn);
+        }
+        if connection.receive == Receive::Ended {
+            connection.sending = Sending::Waiting;
+            let pause = (ROOM_NS << connection.waits).min(ROOM_NS_MAX);
+            connection.waits = (connection.waits + 1).min(8);
+            connection.timer = Some(self.timers.arm(self.now + pause, Due::Room(conn)));
+            return;
         }
         connection.sending = Sending::Blocked;
         connection.poll_cancelled = false;
@@ -226,6 +248,17 @@ impl<K: Kernel> Driver<K> {
         }
         // An error or hang-up ends the poll as well; the send that follows tells which.
         self.advance(host, conn);
+    }
+
+    /// The pause of a connection whose peer has finished is over.
+    pub(super) fn look_for_room<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
+        if let Some(connection) = self.connection(conn) {
+            connection.timer = None;
+            if connection.sending == Sending::Waiting {
+                connection.sending = Sending::Idle;
+            }
+            self.advance(host, conn);
+        }
     }
 
     /// Drops everything that is queued. No send may be in flight.

@@ -1,0 +1,225 @@
+//! How workers are set up: the fields, their defaults and what values are legal.
+//!
+//! A [`Config`] can be changed field by field, so it is validated twice: by [`ConfigBuilder::build`] and again at launch.
+
+mod builder;
+
+use ringline_ring::{SLOT_MAX, available_cores};
+
+use crate::Error;
+
+pub use builder::ConfigBuilder;
+
+/// Most buffers of a provided-buffer ring; the kernel's bound.
+pub const RECV_RING_SIZE_MAX: u16 = 32_768;
+/// Most submission queue entries; the kernel's bound.
+pub const SQ_ENTRIES_MAX: u32 = 32_768;
+/// Most bytes of a provided buffer, and of a send slot.
+pub const BUFFER_SIZE_MAX: u32 = 1 << 30;
+
+/// The provided buffers that a worker's connections receive into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecvBufferConfig {
+    /// Number of buffers. A power of two, at most 32,768. Default 256.
+    pub ring_size: u16,
+    /// Bytes of a buffer. More than 0. Default 16,384. Where the kernel fills buffers piece by piece, it is given fewer
+    /// and larger ones of the same total size.
+    pub buffer_size: u32,
+    /// Buffer group identifier. Default 0.
+    pub bgid: u16,
+}
+
+impl Default for RecvBufferConfig {
+    fn default() -> Self {
+        Self { ring_size: 256, buffer_size: 16_384, bgid: 0 }
+    }
+}
+
+/// The worker threads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerConfig {
+    /// Number of workers, each with its own thread, ring and handler. 0 means one per core that the process may run
+    /// on. Default 0.
+    pub threads: usize,
+    /// Bind worker `i` to core `core_offset + i`; a core that cannot be had is a launch error. Default true.
+    pub pin_to_core: bool,
+    /// The core of worker 0. Default 0.
+    pub core_offset: usize,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self { threads: 0, pin_to_core: true, core_offset: 0 }
+    }
+}
+
+/// How a runtime is set up. [`Config::default`] is valid; [`ConfigBuilder`] sets fields by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Submission queue entries. A power of two, at most 32,768; the completion queue is four times as large.
+    /// Default 256.
+    pub sq_entries: u32,
+    /// Let a kernel thread take submissions (SQPOLL). It costs a core. Default false.
+    pub sqpoll: bool,
+    /// Milliseconds without submissions after which that thread sleeps. Default 1000.
+    pub sqpoll_idle_ms: u32,
+    /// The core that thread is bound to, if any. Default none.
+    pub sqpoll_cpu: Option<u32>,
+    /// The provided buffers.
+    pub recv_buffer: RecvBufferConfig,
+    /// The workers.
+    pub worker: WorkerConfig,
+    /// Listen backlog, in connections. 1 to 2³¹ − 1. Default 1024.
+    pub backlog: u32,
+    /// Connections per worker, inbound and outbound together. 1 to 2²⁴ − 1. Memory is taken as slots are first used.
+    /// Default 16,000.
+    pub max_connections: u32,
+    /// Bytes a connection's accumulator starts with. It exists only while bytes are buffered. Default 4096.
+    pub recv_accumulator_capacity: usize,
+    /// Bytes that may be buffered for a handler that keeps answering [`NeedMore`](crate::ParseResult::NeedMore); beyond
+    /// it the connection is closed with an error. More than 0. Default 128 MiB.
+    pub recv_accumulator_limit: usize,
+    /// Slots of the send copy pool of a worker. More than 0. Default 1024.
+    pub send_copy_count: u32,
+    /// Bytes of a send slot. More than 0. Default 16,384.
+    pub send_copy_slot_size: u32,
+    /// While a large batch of completions is processed, submit what is pending at least this often, in microseconds;
+    /// 0 = only after the batch. Default 100.
+    pub flush_interval_us: u64,
+    /// Longest time without [`on_tick`](crate::AsyncEventHandler::on_tick), in microseconds; 0 = ticks come only when
+    /// something happened. A handler without `on_tick` is never woken for it. Default 1000.
+    pub tick_timeout_us: u64,
+    /// Set TCP_NODELAY on accepted and outbound sockets. Default true.
+    pub tcp_nodelay: bool,
+    /// Tasks that [`spawn`](crate::spawn) may have running on a worker. More than 0. Default 256.
+    pub standalone_task_capacity: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            sq_entries: 256,
+            sqpoll: false,
+            sqpoll_idle_ms: 1000,
+            sqpoll_cpu: None,
+            recv_buffer: RecvBufferConfig::default(),
+            worker: WorkerConfig::default(),
+            backlog: 1024,
+            max_connections: 16_000,
+            recv_accumulator_capacity: 4096,
+            recv_accumulator_limit: 128 << 20,
+            send_copy_count: 1024,
+            send_copy_slot_size: 16_384,
+            flush_interval_us: 100,
+            tick_timeout_us: 1000,
+            tcp_nodelay: true,
+            standalone_task_capacity: 256,
+        }
+    }
+}
+
+impl Config {
+    /// A builder with the defaults.
+    pub fn builder() -> ConfigBuilder {
+        ConfigBuilder::new()
+    }
+
+    /// The number of workers: `worker.threads`, or one per core that the process may run on.
+    pub fn workers(&self) -> usize {
+        match self.worker.threads {
+            0 => available_cores().len().max(1),
+            threads => threads,
+        }
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`] for the first field whose value is not possible.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.validate_ring()?;
+        self.validate_memory()?;
+        check(
+            (1..=i32::MAX as u32).contains(&self.backlog),
+            "backlog",
+            self.backlog,
+            "between 1 and 2147483647 (2^31 - 1)",
+        )?;
+        check(
+            (1..=SLOT_MAX).contains(&self.max_connections),
+            "max_connections",
+            self.max_connections,
+            "between 1 and 16777215 (2^24 - 1)",
+        )?;
+        check(
+            self.standalone_task_capacity > 0,
+            "standalone_task_capacity",
+            self.standalone_task_capacity,
+            "greater than 0",
+        )
+    }
+
+    fn validate_ring(&self) -> Result<(), Error> {
+        let entries = self.sq_entries;
+        check(
+            entries.is_power_of_two() && entries <= SQ_ENTRIES_MAX,
+            "sq_entries",
+            entries,
+            "a power of two between 1 and 32768",
+        )?;
+        check(
+            !self.sqpoll || self.sqpoll_idle_ms > 0,
+            "sqpoll_idle_ms",
+            self.sqpoll_idle_ms,
+            "greater than 0 when sqpoll is on",
+        )?;
+        if let Some(cpu) = self.sqpoll_cpu {
+            check(self.sqpoll, "sqpoll_cpu", cpu, "none unless sqpoll is on")?;
+        }
+        Ok(())
+    }
+
+    fn validate_memory(&self) -> Result<(), Error> {
+        let RecvBufferConfig { ring_size, buffer_size, .. } = self.recv_buffer;
+        check(
+            ring_size.is_power_of_two() && ring_size <= RECV_RING_SIZE_MAX,
+            "recv_buffer.ring_size",
+            ring_size,
+            "a power of two between 1 and 32768",
+        )?;
+        check(
+            (1..=BUFFER_SIZE_MAX).contains(&buffer_size),
+            "recv_buffer.buffer_size",
+            buffer_size,
+            "between 1 and 1073741824 (1 GiB)",
+        )?;
+        check(
+            self.recv_accumulator_capacity <= self.recv_accumulator_limit,
+            "recv_accumulator_capacity",
+            self.recv_accumulator_capacity,
+            "at most recv_accumulator_limit",
+        )?;
+        check(
+            self.recv_accumulator_limit > 0,
+            "recv_accumulator_limit",
+            self.recv_accumulator_limit,
+            "greater than 0",
+        )?;
+        let slots = self.send_copy_count;
+        check(slots > 0 && slots < u32::MAX, "send_copy_count", slots, "between 1 and 4294967294 (2^32 - 2)")?;
+        check(
+            (1..=BUFFER_SIZE_MAX).contains(&self.send_copy_slot_size),
+            "send_copy_slot_size",
+            self.send_copy_slot_size,
+            "between 1 and 1073741824 (1 GiB)",
+        )
+    }
+}
+
+fn check(holds: bool, field: &'static str, value: impl ToString, legal: &'static str) -> Result<(), Error> {
+    if holds { Ok(()) } else { Err(Error::InvalidConfig { field, value: value.to_string(), legal }) }
+}

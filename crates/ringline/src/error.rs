@@ -1,0 +1,125 @@
+//! The one error type of the public API. Every variant names what was asked, what stood in the way, and what helps.
+
+use std::{fmt, io};
+
+use ringline_ring::{OpenFilesLimit, SetupError};
+
+/// What can go wrong in the runtime.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A system call failed, or the connection it was for ended: ECONNREFUSED, ETIMEDOUT, EADDRINUSE, …
+    Io(io::Error),
+    /// io_uring cannot be used, or no ring could be made. The text says why and what to do about it.
+    RingSetup(SetupError),
+    /// The provided-buffer ring or the send memory could not be made.
+    BufferRegistration(io::Error),
+    /// Every one of the worker's connection slots is taken.
+    ConnectionLimitReached {
+        /// The worker's `max_connections`.
+        limit: u32,
+    },
+    /// The connection is closed, or being closed from this side.
+    InvalidConnection,
+    /// There are not enough free slots in the send copy pool. Nothing was queued; slots come back as the kernel takes
+    /// what is queued.
+    SendPoolExhausted {
+        /// Slots that the send needs.
+        needed: u32,
+        /// Slots that were free.
+        free: u32,
+    },
+    /// A limit of the process is too low and may not be raised. The text says which, and how to raise it.
+    ResourceLimit(OpenFilesLimit),
+    /// A field of [`Config`](crate::Config) has a value that is not possible.
+    InvalidConfig {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be possible.
+        legal: &'static str,
+    },
+    /// As many tasks run as `standalone_task_capacity` allows.
+    TaskLimitReached {
+        /// The worker's `standalone_task_capacity`.
+        limit: usize,
+    },
+    /// [`spawn`](crate::spawn), [`connect`](crate::connect) or [`request_shutdown`](crate::request_shutdown) was called
+    /// outside of a worker's tasks and handler methods.
+    OutsideWorker,
+    /// `create_for_worker` or `on_start` panicked. The panic itself was reported by the panic hook.
+    HandlerPanicked {
+        /// The worker that could not start.
+        worker: usize,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::RingSetup(error) => error.fmt(f),
+            Self::BufferRegistration(error) => write!(
+                f,
+                "the buffers of a worker could not be made: {error}; smaller recv_buffer or send_copy_count values, or \
+                 more memory, help"
+            ),
+            Self::ConnectionLimitReached { limit } => {
+                write!(f, "all {limit} connection slots of this worker are taken; raise max_connections")
+            }
+            Self::InvalidConnection => f.write_str("the connection is closed"),
+            Self::SendPoolExhausted { needed, free } => write!(
+                f,
+                "the send needs {needed} slots of the copy pool and {free} are free; wait for earlier sends, or raise \
+                 send_copy_count"
+            ),
+            Self::ResourceLimit(limit) => limit.fmt(f),
+            Self::InvalidConfig { field, value, legal } => write!(f, "{field} is {value}, but must be {legal}"),
+            Self::TaskLimitReached { limit } => {
+                write!(f, "{limit} spawned tasks are running; raise standalone_task_capacity")
+            }
+            Self::OutsideWorker => {
+                f.write_str("called outside of a worker: only a worker's tasks and handler methods may do this")
+            }
+            Self::HandlerPanicked { worker } => {
+                write!(f, "the handler of worker {worker} panicked while it was started")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) | Self::BufferRegistration(error) => Some(error),
+            Self::RingSetup(error) => Some(error),
+            Self::ResourceLimit(limit) => Some(limit),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<SetupError> for Error {
+    fn from(error: SetupError) -> Self {
+        match error {
+            SetupError::OpenFiles(limit) => Self::ResourceLimit(limit),
+            other => Self::RingSetup(other),
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Io(error) => error,
+            other => io::Error::other(other),
+        }
+    }
+}

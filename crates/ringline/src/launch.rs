@@ -1,0 +1,211 @@
+//! Starting workers and ending them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use ringline_ring::{RingSettings, SocketOptions, SubmissionPolling, Uring, Wait, pin_to_core};
+
+use crate::cluster::{Cluster, Member};
+use crate::driver::{DiskLimits, Driver, DriverSettings};
+use crate::handler::AsyncEventHandler;
+use crate::runtime::{Status, Worker};
+use crate::{Config, Error};
+
+/// The join handle of a worker; it yields why the worker ended, if not by a shutdown.
+pub type WorkerHandle = JoinHandle<Result<(), Error>>;
+
+/// Launches the workers of a runtime.
+///
+/// ```no_run
+/// # use ringline::{AsyncEventHandler, Config, ConnCtx, RinglineBuilder};
+/// # struct Echo;
+/// # impl AsyncEventHandler for Echo {
+/// #     fn create_for_worker(_: usize) -> Self { Echo }
+/// #     fn on_accept(&self, _: ConnCtx) -> impl Future<Output = ()> + 'static { async {} }
+/// # }
+/// # fn main() -> Result<(), ringline::Error> {
+/// let address = "127.0.0.1:7878".parse().unwrap();
+/// let (shutdown, workers) = RinglineBuilder::new(Config::default()).bind(address).launch::<Echo>()?;
+/// println!("listening on {:?}", shutdown.bound_addr());
+/// for worker in workers {
+///     worker.join().unwrap()?;
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing runs before `launch`"]
+pub struct RinglineBuilder {
+    config: Config,
+    address: Option<SocketAddr>,
+}
+
+impl RinglineBuilder {
+    /// A runtime with this configuration, and without a listener.
+    pub fn new(config: Config) -> Self {
+        Self { config, address: None }
+    }
+
+    /// Accepts TCP connections on `address`. With port 0 the kernel chooses one; see
+    /// [`ShutdownHandle::bound_addr`].
+    pub fn bind(mut self, address: SocketAddr) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// Starts the workers, waits until every one is ready, and only then listens.
+    ///
+    /// The soft limit of open files is raised as far as `max_connections` needs it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`], [`Error::ResourceLimit`], [`Error::RingSetup`], [`Error::BufferRegistration`],
+    /// [`Error::HandlerPanicked`], or [`Error::Io`] when a worker cannot be bound to its core or the address cannot be
+    /// listened on. Nothing is left then: no port, no thread, no descriptor.
+    pub fn launch<H: AsyncEventHandler>(self) -> Result<(ShutdownHandle, Vec<WorkerHandle>), Error> {
+        self.config.validate()?;
+        let cluster = Cluster::new(self.config.workers());
+        let mut threads = Vec::with_capacity(cluster.workers());
+        match start::<H>(&self.config, self.address, &cluster, &mut threads) {
+            Ok(()) => Ok((ShutdownHandle { _end: Arc::new(EndOnDrop(Arc::clone(&cluster))), cluster }, threads)),
+            Err(error) => {
+                cluster.shutdown();
+                for thread in threads {
+                    // What went wrong is in `error`, and a panic was reported by the panic hook.
+                    let _ = thread.join();
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+fn start<H: AsyncEventHandler>(
+    config: &Config,
+    address: Option<SocketAddr>,
+    cluster: &Arc<Cluster<OwnedFd>>,
+    threads: &mut Vec<WorkerHandle>,
+) -> Result<(), Error> {
+    for index in 0..cluster.workers() {
+        let member = cluster.member(index);
+        let config = config.clone();
+        let thread = std::thread::Builder::new().name(format!("ringline-{index}"));
+        threads.push(thread.spawn(move || run_worker::<H>(&config, member))?);
+    }
+    cluster.wait_ready()?;
+    if let Some(address) = address {
+        cluster.listen(address).map_err(|error| refused(address, &error))?;
+    }
+    Ok(())
+}
+
+/// Says which address could not be listened on. The kind stays.
+fn refused(address: SocketAddr, error: &io::Error) -> Error {
+    Error::Io(io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+}
+
+/// A worker's thread, from first to last.
+fn run_worker<H: AsyncEventHandler>(config: &Config, mut member: Member<OwnedFd>) -> Result<(), Error> {
+    let cluster = Arc::clone(member.cluster());
+    let driver = match make_driver(config, member.index()) {
+        Ok(driver) => driver,
+        Err(error) => {
+            member.failed(error);
+            return Ok(());
+        }
+    };
+    member.reachable_by(driver.doorbell());
+    let mut worker = match Worker::<H>::new(driver, config, member) {
+        Ok(worker) => worker,
+        Err((error, mut member)) => {
+            member.failed(error);
+            return Ok(());
+        }
+    };
+    worker.ready();
+    loop {
+        match worker.turn(Wait::Forever) {
+            Ok(Status::Running) => {}
+            Ok(Status::Stopped) => return Ok(()),
+            Err(error) => {
+                // Half a server would look alive and serve nobody: the others end too, and their handles say so.
+                cluster.shutdown();
+                return Err(error);
+            }
+        }
+    }
+}
+
+fn make_driver(config: &Config, index: usize) -> Result<Driver<Uring>, Error> {
+    if config.worker.pin_to_core {
+        pin_to_core(config.worker.core_offset.saturating_add(index))?;
+    }
+    let settings = DriverSettings {
+        max_connections: config.max_connections,
+        udp_sockets_max: 0,
+        receive_entries: config.recv_buffer.ring_size,
+        receive_buffer_size: config.recv_buffer.buffer_size,
+        receive_group: config.recv_buffer.bgid,
+        receive_for_keeps: false,
+        send_slots: config.send_copy_count,
+        send_slot_size: config.send_copy_slot_size,
+        sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: false },
+        disk: DiskLimits::default(),
+        lazy_sends: false,
+        flush_interval_ns: config.flush_interval_us.saturating_mul(1000),
+    };
+    let sqpoll = SubmissionPolling { idle_ms: config.sqpoll_idle_ms, cpu: config.sqpoll_cpu };
+    let kernel = Uring::new(&RingSettings {
+        sqpoll: config.sqpoll.then_some(sqpoll),
+        ..RingSettings::new(config.sq_entries, settings.fixed_files())
+    })?;
+    Driver::new(kernel, settings).map_err(Error::BufferRegistration)
+}
+
+/// Ends a runtime. Clones end the same one; when the last is dropped, the runtime ends too.
+#[derive(Clone)]
+pub struct ShutdownHandle {
+    cluster: Arc<Cluster<OwnedFd>>,
+    _end: Arc<EndOnDrop>,
+}
+
+/// Ends the runtime when the last handle is gone. (Workers hold the cluster too, so its count says nothing.)
+struct EndOnDrop(Arc<Cluster<OwnedFd>>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.shutdown();
+    }
+}
+
+impl ShutdownHandle {
+    /// Begins the orderly end, and returns at once: no new connections, queued sends go out, every connection ends with
+    /// FIN, everything is released. Workers take two seconds at most; what a peer has not taken by then is dropped.
+    /// Join the worker handles to wait for it. Calling this again changes nothing.
+    pub fn shutdown(&self) {
+        self.cluster.shutdown();
+    }
+
+    /// Has every worker call its handler's [`on_notify`](crate::AsyncEventHandler::on_notify), waking it if it sleeps.
+    pub fn notify(&self) {
+        self.cluster.notify();
+    }
+
+    /// The address that the runtime listens on, with the port that was chosen if 0 was asked for; none without
+    /// [`bind`](RinglineBuilder::bind).
+    pub fn bound_addr(&self) -> Option<SocketAddr> {
+        self.cluster.bound_addr()
+    }
+}
+
+impl std::fmt::Debug for ShutdownHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ShutdownHandle")
+            .field("workers", &self.cluster.workers())
+            .field("bound_addr", &self.bound_addr())
+            .field("stopping", &self.cluster.is_stopping())
+            .finish()
+    }
+}

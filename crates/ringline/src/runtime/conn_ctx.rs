@@ -1,0 +1,234 @@
+//! A connection as its task sees it.
+
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::connection::Phase;
+use super::{
+    ConnectFuture, Inner, ParseResult, RecvReadyFuture, SendFuture, WithBytesFuture, WithDataFuture, connect,
+    connect_with_timeout, with_worker,
+};
+use crate::Error;
+use crate::driver::ConnToken;
+
+/// Makes a type stay on its thread.
+pub(crate) type NotSend = PhantomData<*const ()>;
+/// The only value of [`NotSend`].
+pub(crate) const NOT_SEND: NotSend = PhantomData;
+
+impl Inner {
+    /// Closes a connection after its queued sends. Nothing happens when it is closed already.
+    pub(crate) fn close(&mut self, conn: ConnToken) {
+        if self.end(conn) {
+            self.driver.close(conn);
+        }
+    }
+
+    /// Closes a connection at once, with an error.
+    pub(crate) fn abort(&mut self, conn: ConnToken, error: io::Error) {
+        if self.end(conn) {
+            self.driver.abort(conn, None);
+            if let Some(connection) = self.host.connections.get(conn) {
+                connection.error = Some(error);
+            }
+        }
+    }
+
+    /// Ends the tasks' side of an open connection: what is buffered is dropped, and readers see the end.
+    fn end(&mut self, conn: ConnToken) -> bool {
+        let connection = self.host.connections.get(conn).filter(|connection| connection.phase == Phase::Open);
+        let Some(connection) = connection else { return false };
+        connection.phase = Phase::Closing;
+        connection.readers.all(&mut self.host.foreign);
+        if let Some(accumulator) = connection.accumulator.take() {
+            self.host.accumulators.give_back(accumulator);
+        }
+        true
+    }
+
+    pub(crate) fn shutdown_write(&mut self, conn: ConnToken) {
+        if let Some(connection) = self.host.connections.get(conn)
+            && connection.phase == Phase::Open
+        {
+            connection.send_ended = true;
+            self.driver.shutdown_write(conn);
+        }
+    }
+
+    /// Ends the pending receives, or the connect, of a connection.
+    pub(crate) fn cancel(&mut self, conn: ConnToken) {
+        let Some(connection) = self.host.connections.get(conn) else { return };
+        if connection.phase == Phase::Connecting {
+            self.driver.cancel_connect(conn);
+        } else if connection.readers.any() {
+            connection.cancels = connection.cancels.wrapping_add(1);
+            connection.readers.all(&mut self.host.foreign);
+        }
+    }
+
+    pub(crate) fn peer_addr(&self, conn: ConnToken) -> Option<SocketAddr> {
+        self.driver.peer_addr(conn)
+    }
+
+    pub(crate) fn is_outbound(&self, conn: ConnToken) -> Option<bool> {
+        self.driver.is_outbound(conn)
+    }
+}
+
+/// A connection, for the tasks of its worker.
+///
+/// It is a name, not an owner: copies mean the same connection, dropping one closes nothing, and once the connection is
+/// closed every operation through it is refused, whoever has its slot by then. It stays on its worker's thread:
+///
+/// ```compile_fail,E0277
+/// fn send<T: Send>() {}
+/// send::<ringline::ConnCtx>();
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ConnCtx {
+    token: ConnToken,
+    _not_send: NotSend,
+}
+
+impl ConnCtx {
+    pub(crate) fn new(token: ConnToken) -> Self {
+        Self { token, _not_send: NOT_SEND }
+    }
+
+    /// The slot of the connection: a number below the worker's `max_connections`, used again after the connection.
+    pub fn index(&self) -> usize {
+        self.token.slot() as usize
+    }
+
+    /// The connection's unique name, for [`DriverCtx`](crate::DriverCtx) and as a map key.
+    pub fn token(&self) -> ConnToken {
+        self.token
+    }
+
+    /// Reads: `f` gets the buffered bytes as one slice and answers what it has consumed of them.
+    ///
+    /// Resolves to that number. As long as `f` answers [`ParseResult::NeedMore`], it is called again when more bytes
+    /// have come, with all of them. Resolves to 0 when no more come: the peer has finished (`f` is then called once
+    /// with an empty slice, if nothing is buffered), the connection is closed, or the receive was
+    /// [cancelled](Self::cancel).
+    ///
+    /// The bytes are not copied if `f` consumes them in the turn they arrive in. When
+    /// [`RECV_HIGH_WATER`](crate::RECV_HIGH_WATER) bytes are buffered and nobody waits for more, receiving pauses. When
+    /// more than [`recv_accumulator_limit`](crate::Config::recv_accumulator_limit) bytes are buffered and `f` still
+    /// needs more, the connection is closed with an error.
+    ///
+    /// `f` may use the connection; reading it from within `f` finds nothing.
+    ///
+    /// # Panics
+    ///
+    /// When `f` consumes more than it was given. As any panic of a task, it closes this connection alone.
+    pub fn with_data<F: FnMut(&[u8]) -> ParseResult>(&self, f: F) -> WithDataFuture<F> {
+        WithDataFuture::new(self.token, f)
+    }
+
+    /// As [`with_data`](Self::with_data), with a reference-counted value whose slices may outlive the call, on any
+    /// thread. Bytes that are kept keep their whole receive buffer (64 KiB or more) alive.
+    pub fn with_bytes<F: FnMut(Bytes) -> ParseResult>(&self, f: F) -> WithBytesFuture<F> {
+        WithBytesFuture::new(self.token, f)
+    }
+
+    /// Reads without waiting: what `f` answered, or none when nothing is buffered (or the connection is closed).
+    ///
+    /// # Panics
+    ///
+    /// When `f` consumes more than it was given.
+    pub fn try_with_data(&self, f: impl FnOnce(&[u8]) -> ParseResult) -> Option<ParseResult> {
+        let mut loan = with_worker(|inner| inner.lend(self.token, true)).flatten()?;
+        let answer = f(loan.bytes());
+        loan.consumed = answer.consumed(loan.bytes().len());
+        Some(answer)
+    }
+
+    /// Resolves when bytes are buffered, or no more will come.
+    pub fn recv_ready(&self) -> RecvReadyFuture {
+        RecvReadyFuture::new(self.token)
+    }
+
+    /// Copies `data` and queues it, all or nothing. Data of one connection arrives in the order of the calls.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SendPoolExhausted`] when the worker's send slots do not suffice at the moment,
+    /// [`Error::InvalidConnection`] when the connection is closed, [`Error::Io`] (EPIPE) after
+    /// [`shutdown_write`](Self::shutdown_write).
+    pub fn send_nowait(&self, data: &[u8]) -> Result<(), Error> {
+        self.queue(data).map(drop)
+    }
+
+    /// Copies `data` and queues it, as [`send_nowait`](Self::send_nowait) does, at the call. The future resolves to
+    /// `data.len()` when the kernel has taken all of it.
+    ///
+    /// # Errors
+    ///
+    /// The future yields those of `send_nowait`, or [`Error::Io`] when the connection ends before all was taken.
+    pub fn send(&self, data: &[u8]) -> SendFuture {
+        SendFuture::new(self.token, data.len(), self.queue(data))
+    }
+
+    #[inline]
+    fn queue(&self, data: &[u8]) -> Result<u64, Error> {
+        with_worker(|inner| inner.send(self.token, data)).unwrap_or(Err(Error::OutsideWorker))
+    }
+
+    /// Sends FIN after all queued sends. Receiving goes on.
+    pub fn shutdown_write(&self) {
+        with_worker(|inner| inner.shutdown_write(self.token));
+    }
+
+    /// Closes the connection: queued sends go out first, then FIN. Bytes that were not read are dropped. Nothing
+    /// happens when it is closed already.
+    pub fn close(&self) {
+        with_worker(|inner| inner.close(self.token));
+    }
+
+    /// Ends the connection's pending receives: they resolve to 0, and the stream can still be read.
+    pub fn cancel(&self) {
+        with_worker(|inner| inner.cancel(self.token));
+    }
+
+    /// Connects to another peer; see [`connect`].
+    pub fn connect(&self, peer: SocketAddr) -> ConnectFuture {
+        connect(peer)
+    }
+
+    /// Connects to another peer within `timeout_ms` milliseconds; see [`connect_with_timeout`].
+    pub fn connect_with_timeout(&self, peer: SocketAddr, timeout_ms: u64) -> ConnectFuture {
+        connect_with_timeout(peer, timeout_ms)
+    }
+
+    /// The address of the other side; none when the connection is gone.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        with_worker(|inner| inner.peer_addr(self.token)).flatten()
+    }
+
+    /// The address of this side; none when the connection is gone.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        with_worker(|inner| inner.driver.local_addr(self.token)).flatten()
+    }
+
+    /// Whether this side made the connection. False also when the connection is gone.
+    pub fn is_outbound(&self) -> bool {
+        with_worker(|inner| inner.is_outbound(self.token)).flatten().unwrap_or(false)
+    }
+
+    /// Asks for the orderly end of the whole runtime, as
+    /// [`ShutdownHandle::shutdown`](crate::ShutdownHandle::shutdown) does.
+    pub fn request_shutdown(&self) {
+        with_worker(|inner| inner.host.shutdown_requested = true);
+    }
+}
+
+impl fmt::Debug for ConnCtx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ConnCtx").field(&self.token).finish()
+    }
+}

@@ -1,0 +1,90 @@
+//! What the driver tells the runtime. Events come while the driver works, so they are only recorded here, and the tasks
+//! that wait for them are put on the ready queue.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use ringline_ring::Uring;
+
+use super::AsyncHost;
+use super::arrivals::Chain;
+use super::connection::Phase;
+use crate::driver::{Chunk, ConnToken, Host};
+
+impl Host<Uring> for AsyncHost {
+    fn incoming(&mut self, socket: OwnedFd) {
+        self.incoming.push(socket);
+    }
+
+    fn connected(&mut self, conn: ConnToken) {
+        if let Some(connection) = self.connections.get(conn) {
+            connection.phase = Phase::Open;
+        }
+        self.attempt_over(conn, Ok(()));
+    }
+
+    fn connect_failed(&mut self, conn: ConnToken, error: io::Error) {
+        if let Some(connection) = self.connections.get(conn) {
+            connection.phase = Phase::Closed;
+        }
+        self.attempt_over(conn, Err(error));
+    }
+
+    #[inline]
+    fn received(&mut self, conn: ConnToken, chunk: Chunk) {
+        let Some(connection) = self.connections.get(conn).filter(|connection| connection.phase == Phase::Open) else {
+            // Nobody can read it. It is given back with the others at the end of the pass.
+            return self.arrivals.push(&mut { Chain::EMPTY }, conn, chunk);
+        };
+        connection.received += u64::from(chunk.len());
+        connection.chunk_bytes += chunk.len();
+        self.arrivals.push(&mut connection.chunks, conn, chunk);
+        connection.readers.reached(0, &mut self.foreign);
+    }
+
+    fn receive_ended(&mut self, conn: ConnToken) {
+        if let Some(connection) = self.connections.get(conn) {
+            connection.receive_ended = true;
+            connection.readers.all(&mut self.foreign);
+        }
+    }
+
+    #[inline]
+    fn sent(&mut self, conn: ConnToken, position: u64) {
+        if let Some(connection) = self.connections.get(conn) {
+            connection.sent = position;
+            connection.senders.reached(position, &mut self.foreign);
+        }
+    }
+
+    #[inline]
+    fn send_slot_free(&mut self, slot: u32) {
+        self.pool.give_back(slot);
+    }
+
+    fn slab_retired(&mut self, _slab: u32) {
+        // Only a host that keeps its own view of slabs has to know.
+    }
+
+    fn closed(&mut self, conn: ConnToken, error: Option<io::Error>) {
+        if let Some(connection) = self.connections.get(conn) {
+            connection.phase = Phase::Closed;
+            connection.error = connection.error.take().or(error);
+            connection.chunks = Chain::EMPTY;
+            connection.chunk_bytes = 0;
+            connection.readers.all(&mut self.foreign);
+            connection.senders.all(&mut self.foreign);
+            if let Some(accumulator) = connection.accumulator.take() {
+                self.accumulators.give_back(accumulator);
+            }
+        }
+    }
+
+    fn timer(&mut self, key: u64) {
+        debug_assert!(false, "the runtime armed no timer, but {key} is due");
+    }
+
+    fn doorbell(&mut self) {
+        self.rung = true;
+    }
+}

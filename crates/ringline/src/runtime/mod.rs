@@ -1,0 +1,141 @@
+//! The async runtime of one worker: a single-threaded executor that is a host of the [driver](crate::driver).
+//!
+//! Everything a worker owns hangs off its [`Core`]. Tasks reach it through the thread they run on (`current.rs`); no
+//! code of the user's ever runs while its state is borrowed.
+
+mod accumulator;
+mod arrivals;
+mod conn_ctx;
+mod connect;
+mod connection;
+mod current;
+mod events;
+mod receive;
+mod receive_futures;
+mod send;
+mod tasks;
+mod waiters;
+mod waker;
+mod worker;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use ringline_ring::Uring;
+
+use crate::driver::{ConnToken, Driver};
+use crate::{Config, Error};
+
+pub use conn_ctx::ConnCtx;
+pub use connect::{ConnectFuture, connect, connect_with_timeout};
+pub use receive::RECV_HIGH_WATER;
+pub use receive_futures::{ParseResult, RecvReadyFuture, WithBytesFuture, WithDataFuture};
+pub use send::SendFuture;
+pub use tasks::{TaskId, spawn};
+
+pub(crate) use conn_ctx::{NOT_SEND, NotSend};
+pub(crate) use worker::{Status, Worker};
+
+use accumulator::Accumulators;
+use arrivals::Arrivals;
+use connect::Attempt;
+use connection::Connections;
+use send::SendPool;
+use tasks::Tasks;
+use waiters::ForeignWakes;
+use waker::{RemoteWakes, TaskHeader};
+
+/// What the tasks of one worker reach through their thread.
+pub(crate) struct Core {
+    inner: RefCell<Inner>,
+    /// Tasks to poll. Apart from the rest, so that a wake needs nothing else.
+    ready: RefCell<Vec<u32>>,
+    remote: Arc<RemoteWakes>,
+}
+
+/// The driver and its host, side by side so that both can be borrowed at once.
+pub(crate) struct Inner {
+    driver: Driver<Uring>,
+    host: AsyncHost,
+}
+
+/// The runtime's state beside the driver. As the driver's host it records what happens; see `events.rs`.
+pub(crate) struct AsyncHost {
+    connections: Connections,
+    arrivals: Arrivals,
+    accumulators: Accumulators,
+    /// Most bytes that an accumulator may hold.
+    accumulator_limit: usize,
+    pool: SendPool,
+    tasks: Tasks,
+    /// Connects whose outcome nobody has taken yet.
+    attempts: HashMap<ConnToken, Attempt>,
+    /// Accepted sockets that no worker has been chosen for yet.
+    incoming: Vec<OwnedFd>,
+    /// Outbound connections that the handler asked for and that stand now.
+    established: Vec<ConnToken>,
+    foreign: ForeignWakes,
+    /// Another thread has rung.
+    rung: bool,
+    /// A task asked for the end of the runtime.
+    shutdown_requested: bool,
+    /// The worker is shutting down: nothing new begins.
+    stopping: bool,
+    max_connections: u32,
+}
+
+impl Core {
+    fn new(driver: Driver<Uring>, config: &Config) -> Self {
+        let remote = RemoteWakes::new(driver.doorbell());
+        let host = AsyncHost {
+            connections: Connections::new(),
+            arrivals: Arrivals::new(),
+            accumulators: Accumulators::new(config.recv_accumulator_capacity),
+            accumulator_limit: config.recv_accumulator_limit,
+            pool: SendPool::new(config.send_copy_count),
+            tasks: Tasks::new(Arc::clone(&remote), config.standalone_task_capacity),
+            attempts: HashMap::new(),
+            incoming: Vec::new(),
+            established: Vec::new(),
+            foreign: ForeignWakes::new(),
+            // Messages may have been posted before the doorbell was known.
+            rung: true,
+            shutdown_requested: false,
+            stopping: false,
+            max_connections: config.max_connections,
+        };
+        Self { inner: RefCell::new(Inner { driver, host }), ready: RefCell::default(), remote }
+    }
+
+    fn remote_wakes(&self) -> &RemoteWakes {
+        &self.remote
+    }
+
+    #[inline]
+    fn wake_local(&self, task: &TaskHeader) {
+        task.schedule(&mut self.ready.borrow_mut());
+    }
+
+    /// Runs `f` with the worker's state. It must not run code of the user's.
+    #[inline]
+    fn with<R>(&self, f: impl FnOnce(&mut Inner) -> R) -> R {
+        f(&mut self.inner.borrow_mut())
+    }
+}
+
+/// Runs `f` with the state of the worker whose turn this thread is in; none outside of one.
+#[inline]
+pub(crate) fn with_worker<R>(f: impl FnOnce(&mut Inner) -> R) -> Option<R> {
+    current::with(|core| core.with(f))
+}
+
+/// Asks for the orderly end of the whole runtime, as [`ShutdownHandle::shutdown`](crate::ShutdownHandle::shutdown) does.
+///
+/// # Errors
+///
+/// [`Error::OutsideWorker`] when the calling thread is not in a worker's turn.
+pub fn request_shutdown() -> Result<(), Error> {
+    with_worker(|inner| inner.host.shutdown_requested = true).ok_or(Error::OutsideWorker)
+}
