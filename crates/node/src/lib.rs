@@ -1,11 +1,159 @@
-//! The Node-API module of ringline: what JavaScript calls natively. It owns the exports and may not hold kernel or connection logic,
-//! which belongs to `ringline` and `ringline-ring`.
+//! The Node-API module of ringline: what JavaScript calls natively. It owns threads, doorbells, shared memory and their
+//! end, and may not hold kernel or connection logic, which belongs to `ringline` and `ringline-ring`.
+//!
+//! Nothing per message crosses Node-API. Messages go through two rings in memory that a ring thread and its environment
+//! share; a call wakes whichever side sleeps:
+//!
+//! ```text
+//!  JavaScript thread                              ring thread
+//!  ────────────────                               ───────────
+//!  dispatch  ◄── completion ring ◄─── bridge ◄─── driver.turn ◄── kernel
+//!  handlers  ──► submission ring ───► commands ─► driver
+//!            ◄── threadsafe function ──── (JavaScript sleeps)
+//!  port.ring ──► eventfd                  (the worker sleeps)
+//! ```
 
+mod addresses;
+mod bridge;
+mod commands;
+mod config;
+mod doorbell;
+mod environment;
+mod errno;
+mod errors;
+mod external_memory;
+mod mailbox;
+mod port;
+mod protocol;
+mod registry;
+mod send_slots;
+mod shared_memory;
+mod shared_ring;
+mod slabs;
+mod worker;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use napi::bindgen_prelude::{ClassInstance, Function};
+use napi::{Env, Result};
 use napi_derive::napi;
+
+use crate::config::NativeConfig;
+use crate::port::Port;
 
 /// The version of the native library, which equals the version of the npm package it was built for.
 #[napi]
 #[must_use]
 pub fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
+}
+
+/// Whether io_uring can be used in this process.
+#[napi(object)]
+pub struct Probe {
+    /// It can.
+    pub available: bool,
+    /// A stable name of the reason why not.
+    pub name: Option<String>,
+    /// The reason in words, and what to do about it.
+    pub reason: Option<String>,
+}
+
+/// Finds out whether io_uring can be used in this process, by using it.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn probe() -> Probe {
+    match ringline_ring::probe() {
+        Ok(_) => Probe { available: true, name: None, reason: None },
+        Err(reason) => {
+            Probe { available: false, name: Some(reason.name().to_owned()), reason: Some(reason.to_string()) }
+        }
+    }
+}
+
+/// The constants of the shared memory by name.
+#[napi]
+#[must_use]
+pub fn protocol() -> HashMap<String, u32> {
+    protocol::constants().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Where a cluster listens.
+#[napi(object)]
+pub struct Bind {
+    /// An IPv4 or IPv6 address.
+    pub ip: String,
+    /// A port; 0 = any that is free.
+    pub port: f64,
+}
+
+/// The address that a cluster is bound to.
+#[napi(object)]
+pub struct BoundAddress {
+    /// The IP address.
+    pub ip: String,
+    /// The port.
+    pub port: u16,
+    /// 4 or 6.
+    pub family: u32,
+}
+
+/// What a worker is attached with.
+#[napi(object)]
+pub struct AttachOptions {
+    /// Whether the handler wants ticks.
+    pub tick: bool,
+}
+
+/// Registers a cluster and returns its identifier, unique in the process. Nothing is started.
+#[napi(catch_unwind)]
+pub fn create_cluster(env: &Env, config: NativeConfig, bind: Option<Bind>) -> Result<u32> {
+    let create = || {
+        let config = config.read()?;
+        let bind = bind.map(|bind| addresses::parse(&bind.ip, bind.port)).transpose()?;
+        Ok(registry::create(config, bind))
+    };
+    create().map_err(|failure: errors::Failure| failure.into_js(env))
+}
+
+/// Starts the ring thread of a worker in this environment; returns when its ring stands.
+#[napi(catch_unwind, ts_args_type = "cluster: number, worker: number, options: AttachOptions, doorbell: () => void")]
+pub fn attach_worker<'env>(
+    env: &'env Env,
+    cluster: u32,
+    worker: u32,
+    options: AttachOptions,
+    doorbell: Function<'env, (), ()>,
+) -> Result<ClassInstance<'env, Port>> {
+    let started = registry::find(cluster)
+        .and_then(|cluster| environment::attach(env, &cluster, worker, options.tick, &doorbell))
+        .map_err(|failure| failure.into_js(env))?;
+    Port::create(env, &started).inspect_err(|_| started.attachment.detach(env))
+}
+
+/// Binds and listens; every worker is handed connections from now on. Returns null for a cluster without an address.
+#[napi(catch_unwind)]
+pub fn start_cluster(env: &Env, cluster: u32) -> Result<Option<BoundAddress>> {
+    let bound = registry::find(cluster).and_then(|cluster| cluster.start());
+    Ok(bound.map_err(|failure| failure.into_js(env))?.map(BoundAddress::from))
+}
+
+/// Asks every worker to refuse connections, close those it has and end. Any thread may call it, any number of times.
+#[napi(catch_unwind)]
+pub fn shutdown_cluster(env: &Env, cluster: u32) -> Result<()> {
+    registry::find(cluster).map_err(|failure| failure.into_js(env))?.shut_down();
+    Ok(())
+}
+
+/// Shuts a cluster down and forgets its identifier.
+#[napi(catch_unwind)]
+pub fn destroy_cluster(cluster: u32) {
+    registry::destroy(cluster);
+}
+
+impl From<SocketAddr> for BoundAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self { ip: address.ip().to_string(), port: address.port(), family: if address.is_ipv4() { 4 } else { 6 } }
+    }
 }

@@ -112,6 +112,20 @@ pub trait Kernel {
     /// it or this `Kernel` has been dropped. No more than `entries` buffers may be in the group at a time.
     unsafe fn provide_buffers(&mut self, group: u16, buffers: &[ProvidedBuffer]);
 
+    /// Registers memory that zero-copy sends may name by its position here. Once, before anything is sent.
+    ///
+    /// # Safety
+    ///
+    /// The regions must stay mapped until this `Kernel` has been dropped.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM beyond RLIMIT_MEMLOCK, EFAULT for memory that is not mapped, EOPNOTSUPP for memory of a file.
+    unsafe fn register_regions(&mut self, regions: &[(*mut u8, usize)]) -> io::Result<()> {
+        let _ = regions;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Opens a listening TCP socket in the file table and returns the address it is bound to.
     ///
     /// # Errors

@@ -198,6 +198,25 @@ pub enum Op {
         /// What to send.
         message: PinnedMessage,
     },
+    /// Send bytes from where they lie, otherwise as [`Op::Send`]. Where the result says that more follows, the memory is in
+    /// use until a second completion, the notification; [`Completion::was_copied`](crate::Completion::was_copied) says
+    /// there whether the kernel copied after all.
+    SendZeroCopy {
+        /// The connection.
+        file: FileIndex,
+        /// What to send; pinned until the notification.
+        bytes: PinnedBytes,
+        /// The registered buffer that the bytes lie in, if any.
+        buffer: Option<u16>,
+    },
+    /// Send gathered bytes from where they lie, otherwise as [`Op::SendZeroCopy`]. The header and the vectors themselves
+    /// are needed only until the result.
+    SendMessageZeroCopy {
+        /// The connection.
+        file: FileIndex,
+        /// What to send; its bytes are pinned until the notification.
+        message: PinnedMessage,
+    },
     /// Complete once when the socket takes bytes again.
     PollWritable {
         /// The connection.
@@ -267,6 +286,9 @@ impl Op {
     /// on top of the one it waits for.
     #[inline]
     pub const fn completes_inline(&self) -> bool {
-        matches!(self, Op::Send { .. } | Op::SendMessage { .. })
+        matches!(
+            self,
+            Op::Send { .. } | Op::SendMessage { .. } | Op::SendZeroCopy { .. } | Op::SendMessageZeroCopy { .. }
+        )
     }
 }

@@ -19,6 +19,9 @@ const fn open_flags(how: OpenHow) -> i32 {
     let direct = if how.direct { libc::O_DIRECT } else { 0 };
     libc::O_CLOEXEC | access | create | direct
 }
+/// Asks that the notification of a zero-copy send says whether the kernel copied (IORING_SEND_ZC_REPORT_USAGE, which the
+/// io-uring crate does not export).
+const REPORT_USAGE: u16 = 1 << 3;
 
 /// The entry for an operation. Where `op` is a constant variant, the match folds away.
 #[inline(always)]
@@ -37,6 +40,15 @@ pub(crate) fn entry(op: Op, doorbell: std::os::fd::RawFd) -> Entry {
         Op::SendMessage { file, message } => {
             opcode::SendMsg::new(types::Fixed(file.0), message.0).flags(SEND_FLAGS as u32).build()
         }
+        Op::SendZeroCopy { file, bytes, buffer } => opcode::SendZc::new(types::Fixed(file.0), bytes.address, bytes.len)
+            .flags(SEND_FLAGS)
+            .buf_index(buffer)
+            .zc_flags(REPORT_USAGE)
+            .build(),
+        Op::SendMessageZeroCopy { file, message } => opcode::SendMsgZc::new(types::Fixed(file.0), message.0)
+            .flags(SEND_FLAGS as u32)
+            .ioprio(REPORT_USAGE)
+            .build(),
         Op::PollWritable { file } => opcode::PollAdd::new(types::Fixed(file.0), libc::POLLOUT as u32).build(),
         Op::Connect { file, address } => {
             // SAFETY: whoever made the pinned address promised that it stays until the operation completes.

@@ -309,6 +309,13 @@ impl Kernel for Uring {
         unsafe { found.expect("the buffer group has been created").provide(buffers) };
     }
 
+    unsafe fn register_regions(&mut self, regions: &[(*mut u8, usize)]) -> io::Result<()> {
+        let vectors: Vec<libc::iovec> =
+            regions.iter().map(|&(start, len)| libc::iovec { iov_base: start.cast(), iov_len: len }).collect();
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.ring.submitter().register_buffers(&vectors) }
+    }
+
     fn listen(&mut self, file: FileIndex, address: SocketAddr, options: &SocketOptions) -> io::Result<SocketAddr> {
         let (socket, bound) = sockets::listen(address, options)?;
         self.register_file(file, &socket)?;

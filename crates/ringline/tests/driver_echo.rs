@@ -74,6 +74,8 @@ impl Server {
                 receive_for_keeps: true,
                 send_slots: 16,
                 send_slot_size: 16384,
+                guards_max: 4,
+                zero_copy_threshold: 4096,
                 sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
                 disk: DiskLimits::default(),
                 lazy_sends: true,

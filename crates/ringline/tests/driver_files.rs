@@ -68,6 +68,8 @@ impl Bench {
             receive_for_keeps: false,
             send_slots: 4,
             send_slot_size: 4096,
+            guards_max: 0,
+            zero_copy_threshold: 0,
             sockets: SocketOptions { nodelay: true, backlog: 4, reuse_port: false },
             disk: DiskLimits { files_max: FILES_MAX, file_operations_max: OPERATIONS_MAX },
             lazy_sends: false,

@@ -60,6 +60,8 @@ impl Bench {
             receive_for_keeps: false,
             send_slots: SLOTS,
             send_slot_size: 16384,
+            guards_max: 4,
+            zero_copy_threshold: 4096,
             sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
             disk: DiskLimits::default(),
             lazy_sends: true,

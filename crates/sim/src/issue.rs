@@ -37,6 +37,7 @@ impl SimKernel {
             Op::Open { .. } | Op::Read { .. } | Op::Write { .. } | Op::Fsync { .. } => {
                 self.violation("the simulated machine has no disk")
             }
+            Op::SendZeroCopy { .. } | Op::SendMessageZeroCopy { .. } => self.violation("the simulated kernel copies"),
             Op::PollDoorbell => {
                 self.hear_bell();
                 self.bell_pending |= self.bell_rung_ever;
@@ -216,9 +217,11 @@ const fn code(op: &Op) -> i32 {
         Op::Cancel { .. } => 9,
         Op::PollDoorbell => 10,
         Op::ReceiveDatagrams { .. } => 11,
-        Op::Open { .. } => 12,
-        Op::Read { .. } => 13,
-        Op::Write { .. } => 14,
-        Op::Fsync { .. } => 15,
+        Op::Open { .. } => 14,
+        Op::Read { .. } => 15,
+        Op::Write { .. } => 16,
+        Op::Fsync { .. } => 17,
+        Op::SendZeroCopy { .. } => 12,
+        Op::SendMessageZeroCopy { .. } => 13,
     }
 }

@@ -43,6 +43,11 @@ pub trait Host<K: Kernel> {
     /// The connection is gone and its slot is free. `error` tells why, unless it was closed from this side.
     fn closed(&mut self, conn: ConnToken, error: Option<io::Error>);
 
+    /// The memory of a guard is free again. `key` is the one it was queued with.
+    fn guard_released(&mut self, key: u64) {
+        let _ = key;
+    }
+
     /// A datagram arrived. The bytes are lent: the host copies what it keeps.
     fn datagram(&mut self, udp: UdpToken, peer: SocketAddr, payload: &[u8]) {
         let _ = (udp, peer, payload);

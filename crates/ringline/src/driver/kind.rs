@@ -38,6 +38,8 @@ pub(super) enum Kind {
     FileClose = 34,
     /// A request to give up the open of a file; the slot is the file's.
     CancelOpen = 35,
+    /// A zero-copy send; slot and generation are the flight's.
+    ZeroCopy = 14,
 }
 
 impl Kind {
@@ -62,6 +64,7 @@ impl Kind {
             33 => Self::FileOperation,
             34 => Self::FileClose,
             35 => Self::CancelOpen,
+            14 => Self::ZeroCopy,
             _ => return None,
         })
     }

@@ -25,9 +25,11 @@ mod submitter;
 mod timers;
 mod token;
 mod udp;
+mod zero_copy;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ringline_ring::{Completion, Doorbell, Entered, FileIndex, Kernel, Op, Tag, Wait};
 
@@ -57,6 +59,7 @@ use slots::Slots;
 use submitter::Submitter;
 use timers::Timers;
 use udp::Udp;
+use zero_copy::ZeroCopy;
 
 /// Completions copied out of the queue at a time.
 const REAP_BATCH: usize = 128;
@@ -109,12 +112,13 @@ pub struct Driver<K: Kernel> {
     /// Boxed, because each keeps its place while it is in flight.
     #[allow(clippy::vec_box)]
     gathers: Vec<Box<Gather>>,
-    send_memory: SendMemory,
+    send_memory: Arc<SendMemory>,
     acceptor: Acceptor,
     udp: Udp,
     files: Files,
     /// The number of the disk operation that was begun last.
     disk_seq: u64,
+    zero_copy: ZeroCopy,
     timers: Timers<Due>,
     settings: DriverSettings,
     linger_ns: u64,
@@ -141,7 +145,7 @@ impl<K: Kernel> Driver<K> {
             settings.receive_buffer_size,
             settings.receive_for_keeps,
         )?;
-        let send_memory = SendMemory::new(settings.send_slots, settings.send_slot_size)?;
+        let send_memory = Arc::new(SendMemory::new(settings.send_slots, settings.send_slot_size)?);
         let now = kernel.now();
         let mut submitter = Submitter::new(kernel);
         submitter.push(Op::PollDoorbell, Kind::Doorbell, 0, 0);
@@ -156,6 +160,7 @@ impl<K: Kernel> Driver<K> {
             gathers: Vec::new(),
             send_memory,
             acceptor: Acceptor::new(),
+            zero_copy: ZeroCopy::new(settings.guards_max, settings.zero_copy_threshold),
             udp: Udp::new(settings.receive_group.wrapping_add(1)),
             files: Files::new(settings.disk.files_max, settings.disk.file_operations_max),
             disk_seq: 0,
@@ -280,6 +285,7 @@ impl<K: Kernel> Driver<K> {
             Some(Kind::FileOperation) => self.file_operation_completed(host, completion),
             Some(Kind::FileClose) => self.file_close_completed(host, completion),
             Some(Kind::CancelOpen) => {}
+            Some(Kind::ZeroCopy) => self.zero_copy_completed(host, completion),
             None => debug_assert!(false, "a completion of no kind: {completion:?}"),
         }
     }
@@ -382,8 +388,8 @@ impl<K: Kernel> Driver<K> {
         self.connections.get(conn.slot(), conn.generation()).map(|connection| connection.outbound)
     }
 
-    /// The copy pool.
-    pub fn send_memory(&self) -> &SendMemory {
+    /// The copy pool. A host that shows it to somebody else keeps it by a clone for as long as that lasts.
+    pub fn send_memory(&self) -> &Arc<SendMemory> {
         &self.send_memory
     }
 

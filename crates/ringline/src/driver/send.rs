@@ -7,7 +7,7 @@ use ringline_ring::{Completion, Kernel, Op, PinnedMessage};
 
 use super::connection::{Fin, Phase, Receive, Sending};
 use super::kind::Kind;
-use super::send_queue::{Origin, Piece};
+use super::send_queue::{Origin, Piece, SendQueue};
 use super::slabs::Chunk;
 use super::{ConnToken, Driver, Due, Host, file_of};
 
@@ -128,7 +128,7 @@ impl<K: Kernel> Driver<K> {
     }
 
     #[inline]
-    fn enqueue(&mut self, conn: ConnToken, piece: Piece) -> Result<u64, SendRefused> {
+    pub(super) fn enqueue(&mut self, conn: ConnToken, piece: Piece) -> Result<u64, SendRefused> {
         let connection = self.connections.get_mut(conn.slot(), conn.generation()).ok_or(SendRefused::Closed)?;
         if !connection.accepts_sends() {
             return Err(SendRefused::Closed);
@@ -154,28 +154,40 @@ impl<K: Kernel> Driver<K> {
         connection.tail_in_flight = all;
         let dependent = connection.phase != Phase::Open || connection.fin != Fin::No;
         connection.in_flight = bytes as u32;
-        let op = if count == 1 {
-            self.gathers.push(gather);
-            let Some(piece) = self.pieces.first(&connection.queue) else { return };
-            // SAFETY: pieces leave the queue only in `send_completed`, or in `drop_queue` when no send is in flight.
-            Op::Send { file: file_of(conn), bytes: unsafe { piece.pinned() } }
-        } else {
-            gather.header.msg_iov = gather.vectors.as_mut_ptr();
-            gather.header.msg_iovlen = count as _;
-            let gather = connection.gather.insert(gather);
-            // SAFETY: the gather is boxed and stays with the connection until `send_completed`; for the bytes, as above.
-            Op::SendMessage { file: file_of(conn), message: unsafe { PinnedMessage::new(&raw const gather.header) } }
-        };
-        self.metrics.sends += 1;
         let awaited = !self.settings.lazy_sends || !all || dependent;
         self.sends_awaited |= awaited;
         self.sends_unseen |= !awaited;
-        self.submit(op, Kind::Send, conn);
+        self.metrics.sends += 1;
+        let zero_copy = self.wants_zero_copy(conn, count);
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        if count == 1 && !zero_copy {
+            self.gathers.push(gather);
+            let Some(piece) = self.pieces.first(&connection.queue) else { return };
+            // SAFETY: pieces leave the queue only in `send_finished`, or in `drop_queue` when no send is in flight.
+            let op = Op::Send { file: file_of(conn), bytes: unsafe { piece.pinned() } };
+            return self.submit(op, Kind::Send, conn);
+        }
+        gather.header.msg_iov = gather.vectors.as_mut_ptr();
+        gather.header.msg_iovlen = count as _;
+        let gather = connection.gather.insert(gather);
+        // SAFETY: the gather is boxed and stays with the connection until `send_finished`; for the bytes, as above.
+        let message = unsafe { PinnedMessage::new(&raw const gather.header) };
+        if zero_copy {
+            return self.start_zero_copy(conn, count, message);
+        }
+        self.submit(Op::SendMessage { file: file_of(conn), message }, Kind::Send, conn);
     }
 
     #[inline]
     pub(super) fn send_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
-        let Some(conn) = self.completed(completion) else { return };
+        if let Some(conn) = self.completed(completion) {
+            self.send_finished(host, conn, completion.result);
+        }
+    }
+
+    /// The result of a connection's send is there.
+    #[inline]
+    pub(super) fn send_finished<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, result: i32) {
         let Some(connection) = self.connection(conn) else { return };
         connection.sending = Sending::Idle;
         connection.tail_in_flight = false;
@@ -183,7 +195,7 @@ impl<K: Kernel> Driver<K> {
         if let Some(gather) = connection.gather.take() {
             self.gathers.push(gather);
         }
-        match completion.result {
+        match result {
             sent @ 1.. => {
                 self.bytes_sent(host, conn, sent as u32);
                 if (sent as u32) < offered { self.wait_for_room(host, conn) } else { self.advance(host, conn) }
@@ -200,9 +212,10 @@ impl<K: Kernel> Driver<K> {
     #[inline]
     fn bytes_sent<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, sent: u32) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        let mut queue = connection.queue;
         let mut left = sent;
         while left > 0 {
-            let Some(piece) = self.pieces.first(&connection.queue) else { break };
+            let Some(piece) = self.pieces.first(&queue) else { break };
             if piece.len > left {
                 piece.address = piece.address.wrapping_add(left as usize);
                 piece.len -= left;
@@ -210,12 +223,11 @@ impl<K: Kernel> Driver<K> {
             }
             left -= piece.len;
             let origin = piece.origin;
-            self.pieces.pop(&mut connection.queue);
-            match origin {
-                Origin::Slot(slot) => host.send_slot_free(slot),
-                Origin::Slab(slab) => self.buffers.slabs_mut().release_piece(slab),
-            }
+            self.pieces.pop(&mut queue);
+            self.release_origin(host, origin);
         }
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        connection.queue = queue;
         connection.waits = 0;
         connection.sent += u64::from(sent);
         self.metrics.bytes_sent += u64::from(sent);
@@ -265,11 +277,9 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn drop_queue<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         debug_assert_ne!(connection.sending, Sending::InFlight);
-        while let Some(piece) = self.pieces.pop(&mut connection.queue) {
-            match piece.origin {
-                Origin::Slot(slot) => host.send_slot_free(slot),
-                Origin::Slab(slab) => self.buffers.slabs_mut().release_piece(slab),
-            }
+        let mut queue = std::mem::replace(&mut connection.queue, SendQueue::EMPTY);
+        while let Some(piece) = self.pieces.pop(&mut queue) {
+            self.release_origin(host, piece.origin);
         }
     }
 }

@@ -70,11 +70,11 @@ impl SendMemory {
     ///
     /// When the bytes do not fit.
     #[inline]
-    pub(super) fn write(&mut self, slot: u32, offset: u32, bytes: &[u8]) {
+    pub(super) fn write(&self, slot: u32, offset: u32, bytes: &[u8]) {
         assert!(offset as usize + bytes.len() <= self.slot_size as usize, "{} bytes at {offset}", bytes.len());
         let target = self.slot_address(slot).wrapping_add(offset as usize);
-        // SAFETY: the range lies within the slot, checked above; the driver's exclusive borrow and its rule that bytes
-        // in flight are not appended to keep the kernel and other writers away; `bytes` cannot lie in the range,
+        // SAFETY: the range lies within the slot, checked above; callers borrow the driver exclusively, and its rule that
+        // bytes in flight are not appended to keeps the kernel away; `bytes` cannot lie in the range,
         // because the driver gives out no references into send memory.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
     }

@@ -21,6 +21,10 @@ pub struct DriverSettings {
     pub send_slots: u32,
     /// Bytes of each.
     pub send_slot_size: u32,
+    /// Guards that may be queued or in flight.
+    pub guards_max: u32,
+    /// A guarded send below this many bytes is copied, because zero-copy does not pay; 0 = always zero-copy.
+    pub zero_copy_threshold: u32,
     /// Settings of the sockets.
     pub sockets: SocketOptions,
     /// What the worker may have of files and NVMe devices.

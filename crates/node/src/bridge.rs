@@ -1,0 +1,418 @@
+//! The host of a driver whose handlers are JavaScript: events become completion records.
+//!
+//! During a turn events are only queued. Between turns they are written to the completion ring as far as it has room;
+//! what does not fit waits here. While something waits, the worker gives the kernel no new receive buffers, and from
+//! [`PENDING_MAX`] on it does not turn at all: the queue cannot grow beyond that and what one more turn brings, however
+//! long JavaScript is busy. Nothing is dropped.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
+
+use ringline::driver::{Chunk, ConnToken, ConnectError, Driver, Host};
+use ringline_ring::Kernel;
+
+use crate::protocol::{LOCAL, PEER, Record, completion, control};
+use crate::send_slots::SendSlots;
+use crate::shared_memory::{Part, SharedMemory};
+use crate::shared_ring::{Place, Producer};
+use crate::slabs::{Exports, OfferedSlabs};
+use crate::{addresses, errno};
+
+/// Events that may wait for room before the worker stops turning.
+pub(crate) const PENDING_MAX: usize = 4096;
+/// Most records that one event becomes: two addresses and the connection.
+const RECORDS_PER_EVENT: u32 = 3;
+/// The watched position of a connection that watches nothing.
+const UNWATCHED: u64 = u64::MAX;
+
+/// Something that happened and is not in the completion ring yet.
+enum Event {
+    Connected { conn: ConnToken, request: u32, peer: SocketAddr, base: u32 },
+    ConnectFailed { request: u32, errno: i32 },
+    Received { conn: ConnToken, chunk: Chunk },
+    SlabRetired { slab: u32 },
+    Ended { conn: ConnToken },
+    Sent { conn: ConnToken },
+    Closed { conn: ConnToken, errno: i32 },
+    Tick,
+    Notified,
+}
+
+/// Where the last TICK is.
+enum Tick {
+    /// JavaScript has read it, or there was none.
+    Read,
+    /// It waits for room.
+    Queued,
+    /// It is in the ring, right before this position.
+    Written(u32),
+}
+
+/// What the bridge knows of a connection slot.
+#[derive(Clone, Copy)]
+struct Sending {
+    /// The slot's word of `sentBytes` when the connection opened.
+    base: u32,
+    /// A SENT is waiting to be written.
+    sent_queued: bool,
+    /// The position from which on progress is reported.
+    watch_next: u64,
+    /// The furthest watched position.
+    watch_last: u64,
+}
+
+impl Sending {
+    const fn at(base: u32) -> Self {
+        Self { base, sent_queued: false, watch_next: UNWATCHED, watch_last: 0 }
+    }
+}
+
+/// The worker's side of the shared memory.
+pub(crate) struct Bridge<K: Kernel> {
+    memory: Arc<SharedMemory>,
+    ring: Producer,
+    slots: SendSlots,
+    exports: Exports,
+    pending: VecDeque<Event>,
+    /// Slabs retired since the last delivery. The driver says so before it hands out the last chunk of the slab, but
+    /// JavaScript must hear of it afterwards.
+    retired: Vec<u32>,
+    /// By connection slot.
+    sending: Vec<Sending>,
+    /// Connects that are under way: the request and whom it is for.
+    connecting: HashMap<ConnToken, (u32, SocketAddr)>,
+    /// The same by request.
+    requests: HashMap<u32, ConnToken>,
+    /// Sockets that the listener accepted, for the cluster to hand out.
+    pub(crate) incoming: Vec<K::Socket>,
+    /// Keys of timers that fired, for the worker.
+    pub(crate) due: Vec<u64>,
+    /// The doorbell was rung; for the worker.
+    pub(crate) rung: bool,
+    /// Receive buffers are being held back.
+    holding: bool,
+    tick: Tick,
+    notified: bool,
+}
+
+impl<K: Kernel> Bridge<K> {
+    /// The bridge of a worker that has not turned yet.
+    pub(crate) fn new(memory: Arc<SharedMemory>, send_slots: u32, offers: OfferedSlabs) -> Self {
+        Self {
+            ring: Producer::new(Arc::clone(&memory), Place::COMPLETIONS),
+            slots: SendSlots::new(Arc::clone(&memory), send_slots),
+            exports: Exports::new(offers),
+            memory,
+            pending: VecDeque::new(),
+            retired: Vec::new(),
+            sending: Vec::new(),
+            connecting: HashMap::new(),
+            requests: HashMap::new(),
+            incoming: Vec::new(),
+            due: Vec::new(),
+            rung: false,
+            holding: false,
+            tick: Tick::Read,
+            notified: false,
+        }
+    }
+
+    /// The send slots.
+    #[inline]
+    pub(crate) fn slots(&mut self) -> &mut SendSlots {
+        &mut self.slots
+    }
+
+    /// Whether so much waits for room that the worker must not turn.
+    #[inline]
+    pub(crate) fn is_backlogged(&self) -> bool {
+        self.pending.len() >= PENDING_MAX
+    }
+
+    /// Whether anything waits for room.
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Reports when the kernel has taken the bytes of a connection up to `position`.
+    #[inline]
+    pub(crate) fn watch(&mut self, conn: ConnToken, position: u64) {
+        let sending = &mut self.sending[conn.slot() as usize];
+        sending.watch_next = sending.watch_next.min(position);
+        sending.watch_last = position;
+    }
+
+    /// Whether there is room to tell of an accepted connection. If not, JavaScript is asked for it.
+    pub(crate) fn can_adopt(&mut self) -> bool {
+        !self.has_pending() && (self.ring.has_room(RECORDS_PER_EVENT) || self.ask_for_room())
+    }
+
+    /// Makes a connection of an accepted socket and tells of it. There must be room.
+    pub(crate) fn adopt(&mut self, driver: &mut Driver<K>, socket: K::Socket) {
+        // A full worker, and a peer that has gone again, cost that one connection; the driver counts them.
+        if let Ok(conn) = driver.adopt(socket) {
+            let base = self.open(conn);
+            let peer = driver.peer_addr(conn).unwrap_or(addresses::UNSPECIFIED);
+            self.write_opened(driver, conn, peer, completion::ACCEPTED, [base, 0, 0, 0, 0]);
+        }
+    }
+
+    /// Begins an outbound connection.
+    pub(crate) fn connect(
+        &mut self,
+        driver: &mut Driver<K>,
+        request: u32,
+        peer: SocketAddr,
+        timeout: Option<Duration>,
+    ) {
+        let errno = match driver.connect(peer, timeout) {
+            Ok(conn) => {
+                self.connecting.insert(conn, (request, peer));
+                self.requests.insert(request, conn);
+                return;
+            }
+            Err(ConnectError::Full) => 0,
+            Err(ConnectError::Io(error)) => errno::of(&error),
+        };
+        self.refuse_connect(request, errno);
+    }
+
+    /// Answers a connect that was not begun.
+    pub(crate) fn refuse_connect(&mut self, request: u32, errno: i32) {
+        self.pending.push_back(Event::ConnectFailed { request, errno });
+    }
+
+    /// Gives an outbound connection up, if it does not stand yet.
+    pub(crate) fn cancel_connect(&mut self, driver: &mut Driver<K>, request: u32) {
+        if let Some(&conn) = self.requests.get(&request) {
+            driver.cancel_connect(conn);
+        }
+    }
+
+    /// Tells JavaScript that the worker was notified. Notifications that were not told yet count as one.
+    pub(crate) fn notify(&mut self) {
+        if !std::mem::replace(&mut self.notified, true) {
+            self.pending.push_back(Event::Notified);
+        }
+    }
+
+    /// Tells JavaScript that the tick time has passed, unless it has not read the last such record yet.
+    pub(crate) fn tick(&mut self) {
+        let read = match self.tick {
+            Tick::Read => true,
+            Tick::Queued => false,
+            Tick::Written(position) => self.ring.consumed(position),
+        };
+        if read {
+            self.tick = Tick::Queued;
+            self.pending.push_back(Event::Tick);
+        }
+    }
+
+    /// Writes queued events to the ring as far as it has room, and gives chunks that were written back to the driver.
+    #[inline]
+    pub(crate) fn deliver(&mut self, driver: &mut Driver<K>) {
+        for slab in self.retired.drain(..) {
+            self.pending.push_back(Event::SlabRetired { slab });
+        }
+        while !self.pending.is_empty() {
+            if !self.ring.has_room(RECORDS_PER_EVENT) && !self.ask_for_room() {
+                break;
+            }
+            if let Some(event) = self.pending.pop_front() {
+                self.write(driver, event);
+            }
+        }
+        self.exports.withdraw(&mut self.ring);
+        let hold = self.has_pending();
+        if hold != self.holding {
+            self.holding = hold;
+            driver.hold_receive_buffers(hold);
+        }
+    }
+
+    /// Asks JavaScript to ring when it has made room, and looks once more.
+    #[cold]
+    fn ask_for_room(&mut self) -> bool {
+        self.memory.control(control::WANTS_ROOM).store(1, Ordering::SeqCst);
+        // Either this sees the head that JavaScript published, or JavaScript sees the flag after it has published.
+        fence(Ordering::SeqCst);
+        self.ring.has_room(RECORDS_PER_EVENT)
+    }
+
+    /// Shows JavaScript what was written. Answers whether it sleeps and has to be woken.
+    #[inline]
+    pub(crate) fn publish(&mut self) -> bool {
+        // Slots first: who reads of a send that was taken finds its slots free.
+        let slots = self.slots.publish();
+        let records = self.ring.publish();
+        if !slots && !records {
+            return false;
+        }
+        // Either JavaScript sees the new tails before it sleeps, or its flags are seen here.
+        fence(Ordering::SeqCst);
+        let wake = records || self.claim(control::WANTS_SLOTS);
+        wake && self.claim(control::JS_ASLEEP)
+    }
+
+    /// Takes a flag away that JavaScript has set. Only a load while it is not set, so that its cache line stays there.
+    #[inline]
+    fn claim(&self, flag: u32) -> bool {
+        let flag = self.memory.control(flag);
+        flag.load(Ordering::Relaxed) == 1 && flag.swap(0, Ordering::SeqCst) == 1
+    }
+
+    /// Writes the last record. False when there is no room for it yet.
+    pub(crate) fn write_stopped(&mut self, errno: i32) -> bool {
+        let record = Record::of_worker(completion::STOPPED, errno as u32);
+        (self.ring.has_room(1) || self.ask_for_room()) && self.ring.push(record).is_ok()
+    }
+
+    #[inline]
+    fn write(&mut self, driver: &mut Driver<K>, event: Event) {
+        match event {
+            Event::Received { conn, chunk } => self.write_received(driver, conn, chunk),
+            Event::Sent { conn } => {
+                self.sending[conn.slot() as usize].sent_queued = false;
+                self.write_conn(completion::SENT, conn, [0; 5]);
+            }
+            Event::Ended { conn } => self.write_conn(completion::END, conn, [0; 5]),
+            Event::Closed { conn, errno } => self.write_conn(completion::CLOSED, conn, [errno as u32, 0, 0, 0, 0]),
+            Event::Connected { conn, request, peer, base } => {
+                self.write_opened(driver, conn, peer, completion::CONNECTED, [base, request, 0, 0, 0]);
+            }
+            Event::ConnectFailed { request, errno } => {
+                self.push(Record::new(completion::CONNECT_FAILED, 0, 0, [errno as u32, request, 0, 0, 0]));
+            }
+            Event::SlabRetired { slab } => {
+                // A slab that no record has named is not known to JavaScript.
+                if self.exports.is_offered(slab) {
+                    self.push(Record::of_worker(completion::SLAB_RETIRED, slab));
+                    self.exports.retire(slab, self.ring.position());
+                }
+            }
+            Event::Tick => {
+                self.push(Record::of_worker(completion::TICK, 0));
+                self.tick = Tick::Written(self.ring.position());
+            }
+            Event::Notified => {
+                self.notified = false;
+                self.push(Record::of_worker(completion::NOTIFY, 0));
+            }
+        }
+    }
+
+    #[inline]
+    fn write_received(&mut self, driver: &mut Driver<K>, conn: ConnToken, chunk: Chunk) {
+        if !self.exports.is_offered(chunk.slab()) {
+            self.exports.offer(driver.share(&chunk));
+        }
+        self.write_conn(completion::DATA, conn, [chunk.slab(), chunk.offset(), chunk.len(), 0, 0]);
+        driver.release(chunk);
+    }
+
+    fn write_opened(&mut self, driver: &Driver<K>, conn: ConnToken, peer: SocketAddr, kind: u32, values: [u32; 5]) {
+        let (slot, generation) = (conn.slot(), conn.generation());
+        let local = driver.local_addr(conn).unwrap_or(addresses::UNSPECIFIED);
+        self.push(addresses::record(slot, generation, PEER, peer));
+        self.push(addresses::record(slot, generation, LOCAL, local));
+        self.write_conn(kind, conn, values);
+    }
+
+    #[inline]
+    fn write_conn(&mut self, kind: u32, conn: ConnToken, values: [u32; 5]) {
+        self.push(Record::new(kind, conn.slot(), conn.generation(), values));
+    }
+
+    #[inline]
+    fn push(&mut self, record: Record) {
+        self.ring.push(record).expect("room was made sure of before the event was taken from the queue");
+    }
+
+    /// Begins the bookkeeping of a connection and returns its word of `sentBytes`.
+    fn open(&mut self, conn: ConnToken) -> u32 {
+        let slot = conn.slot() as usize;
+        if self.sending.len() <= slot {
+            self.sending.resize(slot + 1, Sending::at(0));
+        }
+        let base = self.memory.word(Part::SentBytes, conn.slot()).load(Ordering::Relaxed);
+        self.sending[slot] = Sending::at(base);
+        base
+    }
+
+    /// The request of a connect that has come to its end.
+    fn answered(&mut self, conn: ConnToken) -> Option<(u32, SocketAddr)> {
+        let (request, peer) = self.connecting.remove(&conn)?;
+        self.requests.remove(&request);
+        Some((request, peer))
+    }
+}
+
+impl<K: Kernel> Host<K> for Bridge<K> {
+    fn incoming(&mut self, socket: K::Socket) {
+        self.incoming.push(socket);
+    }
+
+    fn connected(&mut self, conn: ConnToken) {
+        let base = self.open(conn);
+        if let Some((request, peer)) = self.answered(conn) {
+            self.pending.push_back(Event::Connected { conn, request, peer, base });
+        }
+    }
+
+    fn connect_failed(&mut self, conn: ConnToken, error: io::Error) {
+        if let Some((request, _)) = self.answered(conn) {
+            self.refuse_connect(request, errno::of(&error));
+        }
+    }
+
+    #[inline]
+    fn received(&mut self, conn: ConnToken, chunk: Chunk) {
+        self.pending.push_back(Event::Received { conn, chunk });
+    }
+
+    fn receive_ended(&mut self, conn: ConnToken) {
+        self.pending.push_back(Event::Ended { conn });
+    }
+
+    #[inline]
+    fn sent(&mut self, conn: ConnToken, position: u64) {
+        let sending = &mut self.sending[conn.slot() as usize];
+        let total = sending.base.wrapping_add(position as u32);
+        self.memory.word(Part::SentBytes, conn.slot()).store(total, Ordering::Relaxed);
+        if position < sending.watch_next {
+            return;
+        }
+        // Where watched positions lie between the first and the last is not kept: each further progress is reported.
+        sending.watch_next = if position >= sending.watch_last { UNWATCHED } else { position + 1 };
+        if !std::mem::replace(&mut sending.sent_queued, true) {
+            self.pending.push_back(Event::Sent { conn });
+        }
+    }
+
+    #[inline]
+    fn send_slot_free(&mut self, slot: u32) {
+        self.slots.give_back(slot);
+    }
+
+    fn slab_retired(&mut self, slab: u32) {
+        self.retired.push(slab);
+    }
+
+    fn closed(&mut self, conn: ConnToken, error: Option<io::Error>) {
+        let errno = error.map_or(0, |error| errno::of(&error));
+        self.pending.push_back(Event::Closed { conn, errno });
+    }
+
+    fn timer(&mut self, key: u64) {
+        self.due.push(key);
+    }
+
+    fn doorbell(&mut self) {
+        self.rung = true;
+    }
+}

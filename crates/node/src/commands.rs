@@ -1,0 +1,152 @@
+//! Submission records become calls of the driver.
+//!
+//! JavaScript wrote them, so nothing in them is believed: kind, slot, length and range are checked before anything
+//! happens. A record for a connection that has gone is normal and ignored, its memory given back. A record that cannot
+//! have been meant ends the worker: going on would mean guessing what belongs to whom.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use ringline::driver::{ConnToken, Driver};
+use ringline_ring::Kernel;
+
+use crate::bridge::Bridge;
+use crate::protocol::{Record, flag, submission};
+use crate::shared_memory::SharedMemory;
+use crate::shared_ring::{Consumer, Corrupt, Place};
+
+/// A record that breaks the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// More records were claimed than the ring holds.
+    Positions,
+    /// There is no such command.
+    Kind(u32),
+    /// There is no such send slot, or the worker has it already.
+    SendSlot(u32),
+    /// A send of no bytes, or of more than the slot holds.
+    Length(u32),
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Positions => f.write_str("the submission ring claims more records than it holds"),
+            Self::Kind(kind) => write!(f, "there is no submission of kind {kind}"),
+            Self::SendSlot(slot) => write!(f, "send slot {slot} does not exist or is in use"),
+            Self::Length(len) => write!(f, "a send of {len} bytes"),
+        }
+    }
+}
+
+impl From<Corrupt> for Malformed {
+    fn from(Corrupt: Corrupt) -> Self {
+        Self::Positions
+    }
+}
+
+/// The reading end of the submission ring.
+pub(crate) struct Commands {
+    ring: Consumer,
+}
+
+impl Commands {
+    /// The commands of a worker that has not turned yet.
+    pub(crate) fn new(memory: Arc<SharedMemory>) -> Self {
+        Self { ring: Consumer::new(memory, Place::SUBMISSIONS) }
+    }
+
+    /// Whether records wait to be read.
+    #[inline]
+    pub(crate) fn waiting(&mut self) -> bool {
+        // A broken position is something to be read as well: reading it is what reports it.
+        !matches!(self.ring.refresh(), Ok(0))
+    }
+
+    /// Carries out every record that was published, and gives their room back. Answers whether there were any.
+    ///
+    /// # Errors
+    ///
+    /// The first record that breaks the protocol. Nothing was done for it.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(&mut self, driver: &mut Driver<K>, bridge: &mut Bridge<K>) -> Result<bool, Malformed> {
+        if self.ring.refresh()? == 0 {
+            return Ok(false);
+        }
+        while let Some(record) = self.ring.pop() {
+            carry_out(record, driver, bridge)?;
+        }
+        self.ring.release();
+        Ok(true)
+    }
+}
+
+#[inline]
+fn carry_out<K: Kernel>(record: Record, driver: &mut Driver<K>, bridge: &mut Bridge<K>) -> Result<(), Malformed> {
+    let conn = ConnToken::from_parts(record.slot, record.generation);
+    // The driver answers false for a connection that has gone or is closing, which needs no action.
+    match record.kind {
+        submission::SEND_SLOT => return send_slot(conn, record, driver, bridge),
+        submission::SEND_CHUNK => return send_chunk(conn, record, driver, bridge),
+        submission::CLOSE => driver.close(conn),
+        submission::SHUTDOWN_WRITE => driver.shutdown_write(conn),
+        submission::PAUSE => driver.pause_receive(conn),
+        submission::RESUME => driver.resume_receive(conn),
+        submission::ABORT => driver.abort(conn, None),
+        kind => return Err(Malformed::Kind(kind)),
+    };
+    Ok(())
+}
+
+#[inline]
+fn send_slot<K: Kernel>(
+    conn: ConnToken,
+    record: Record,
+    driver: &mut Driver<K>,
+    bridge: &mut Bridge<K>,
+) -> Result<(), Malformed> {
+    let [slot, len, flags, ..] = record.values;
+    if len == 0 || len > driver.send_memory().slot_size() {
+        return Err(Malformed::Length(len));
+    }
+    if !bridge.slots().take(slot) {
+        return Err(Malformed::SendSlot(slot));
+    }
+    match driver.send_slot(conn, slot, len) {
+        Ok(end) if flags & flag::WATCH != 0 => {
+            bridge.watch(conn, end);
+            driver.expect_sent();
+        }
+        Ok(_) => {}
+        Err(_) => bridge.slots().give_back(slot),
+    }
+    Ok(())
+}
+
+fn send_chunk<K: Kernel>(
+    conn: ConnToken,
+    record: Record,
+    driver: &mut Driver<K>,
+    bridge: &mut Bridge<K>,
+) -> Result<(), Malformed> {
+    let [slab, offset, len, flags, ..] = record.values;
+    if len == 0 {
+        return Err(Malformed::Length(len));
+    }
+    let Some(chunk) = driver.reclaim_chunk(slab, offset, len) else {
+        // The memory went before the send came, as when its ArrayBuffer was given away: the bytes of this connection
+        // would have a hole.
+        driver.abort(conn, Some(io::Error::from_raw_os_error(libc::EFAULT)));
+        return Ok(());
+    };
+    match driver.send_chunk(conn, chunk) {
+        Ok(end) if flags & flag::WATCH != 0 => {
+            bridge.watch(conn, end);
+            driver.expect_sent();
+        }
+        Ok(_) => {}
+        Err(chunk) => driver.release(chunk),
+    }
+    Ok(())
+}

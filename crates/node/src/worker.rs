@@ -1,0 +1,283 @@
+//! A ring thread: one driver, its bridge, and the loop that turns them.
+//!
+//! Commands go in, the driver turns, events go out in one batch, and the doorbell is rung when JavaScript sleeps. The
+//! thread blocks in the kernel only after it has announced so and has looked at the submission ring once more.
+
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+use std::thread;
+use std::time::Duration;
+
+use ringline::cluster::{Member, Message};
+use ringline::driver::Driver;
+use ringline_ring::{Kernel, Wait};
+
+use crate::bridge::Bridge;
+use crate::commands::{Commands, Malformed};
+use crate::errno;
+use crate::mailbox::{Letter, Mailbox};
+use crate::protocol::control;
+use crate::shared_memory::SharedMemory;
+use crate::slabs::OfferedSlabs;
+
+/// How long a worker that shuts down waits for peers to take what is queued for them.
+const SHUTDOWN_GRACE_NS: u64 = 2_000_000_000;
+/// Accepted sockets that may wait for room in the completion ring. A connection beyond that is dropped: JavaScript is
+/// hopelessly behind.
+const SOCKETS_MAX: usize = 1024;
+/// While a worker waits for room it looks for other news this often.
+const ROOM_WAIT: Duration = Duration::from_millis(20);
+
+/// Key of the timer that makes ticks.
+const TICK: u64 = 1;
+/// Key of the timer that ends a shutdown.
+const GRACE: u64 = 2;
+
+/// The JavaScript environment of a worker, as its ring thread wakes it.
+pub(crate) trait Sleeper: Send {
+    /// Wakes it.
+    fn ring(&self);
+}
+
+/// Why a worker stopped by itself.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The ring does not work any more.
+    Ring(io::Error),
+    /// JavaScript does not keep to the protocol.
+    Protocol(Malformed),
+}
+
+impl Broken {
+    fn errno(&self) -> i32 {
+        match self {
+            Self::Ring(error) => errno::of(error),
+            Self::Protocol(_) => libc::EPROTO,
+        }
+    }
+}
+
+/// A driver with everything that its thread does around it.
+pub(crate) struct Worker<K: Kernel, S> {
+    driver: Driver<K>,
+    bridge: Bridge<K>,
+    commands: Commands,
+    memory: Arc<SharedMemory>,
+    mailbox: Arc<Mailbox>,
+    member: Member<K::Socket>,
+    sleeper: S,
+    /// Accepted sockets for this worker that wait for room to be told of.
+    sockets: VecDeque<K::Socket>,
+    messages: Vec<Message<K::Socket>>,
+    /// Time between ticks in nanoseconds; 0 = none.
+    tick_ns: u64,
+    shutting_down: bool,
+}
+
+impl<K: Kernel, S: Sleeper> Worker<K, S> {
+    /// A worker around a new driver. It ticks every `tick_ns` nanoseconds unless that is 0.
+    pub(crate) fn new(
+        mut driver: Driver<K>,
+        memory: Arc<SharedMemory>,
+        offers: OfferedSlabs,
+        mailbox: Arc<Mailbox>,
+        member: Member<K::Socket>,
+        sleeper: S,
+        tick_ns: u64,
+    ) -> Self {
+        let bridge = Bridge::new(Arc::clone(&memory), driver.send_memory().slots(), offers);
+        if tick_ns > 0 {
+            driver.arm_timer(driver.clock() + tick_ns, TICK);
+        }
+        Self {
+            commands: Commands::new(Arc::clone(&memory)),
+            driver,
+            bridge,
+            memory,
+            mailbox,
+            member,
+            sleeper,
+            sockets: VecDeque::new(),
+            messages: Vec::new(),
+            tick_ns,
+            shutting_down: false,
+        }
+    }
+
+    /// Runs until asked to end, then tells JavaScript. Never panics.
+    pub(crate) fn run(mut self) {
+        // What may be half done after a panic is only dropped.
+        let errno = match catch_unwind(AssertUnwindSafe(|| self.turn_until_ended())) {
+            Ok(Ok(())) => 0,
+            Ok(Err(broken)) => {
+                if let Broken::Protocol(malformed) = &broken {
+                    eprintln!("ringline: a worker was stopped, because its submission ring is damaged: {malformed}");
+                }
+                broken.errno()
+            }
+            Err(_) => libc::ENOTRECOVERABLE,
+        };
+        let Self { driver, mut bridge, mailbox, member, sleeper, .. } = self;
+        // Sockets, the listener's too, are closed before JavaScript hears that they are.
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop((driver, member))));
+        let errno = if dropped.is_err() { libc::ENOTRECOVERABLE } else { errno };
+        while !mailbox.is_stopped() && !bridge.write_stopped(errno) {
+            thread::park();
+        }
+        if bridge.publish() {
+            sleeper.ring();
+        }
+    }
+
+    fn turn_until_ended(&mut self) -> Result<(), Broken> {
+        let mut more = false;
+        // What came before the doorbell was there has not rung it.
+        self.bridge.rung = true;
+        loop {
+            if std::mem::take(&mut self.bridge.rung) {
+                self.read_mail();
+            }
+            if self.mailbox.is_stopped() {
+                return Ok(());
+            }
+            self.adopt_waiting();
+            self.commands.run(&mut self.driver, &mut self.bridge).map_err(Broken::Protocol)?;
+            let ended = self.has_ended();
+            if ended && !self.bridge.has_pending() {
+                return Ok(());
+            }
+            if ended || self.bridge.is_backlogged() {
+                // JavaScript wakes this thread when it has made room: delivering has asked it to.
+                thread::park_timeout(ROOM_WAIT);
+                self.bridge.rung = true;
+            } else {
+                more = self.turn(more).map_err(Broken::Ring)?;
+                self.follow_up();
+            }
+            self.bridge.deliver(&mut self.driver);
+            if self.bridge.publish() {
+                self.sleeper.ring();
+            }
+        }
+    }
+
+    #[inline]
+    fn turn(&mut self, more: bool) -> io::Result<bool> {
+        if self.memory.control(control::WANTS_SLOTS).load(Ordering::Relaxed) == 1 {
+            self.driver.expect_sent();
+        }
+        if more || !self.announce_sleep() {
+            return Ok(self.driver.turn(&mut self.bridge, Wait::Poll)?.more);
+        }
+        let turn = self.driver.turn(&mut self.bridge, Wait::Forever);
+        self.memory.control(control::WORKER_ASLEEP).store(0, Ordering::Relaxed);
+        Ok(turn?.more)
+    }
+
+    /// Says that this thread will block, unless there is something to do after all.
+    #[inline]
+    fn announce_sleep(&mut self) -> bool {
+        let asleep = self.memory.control(control::WORKER_ASLEEP);
+        asleep.store(1, Ordering::SeqCst);
+        // Either this sees the tail that JavaScript published, or JavaScript sees the flag after it has published.
+        fence(Ordering::SeqCst);
+        // Who rings needs no such care: a doorbell that was rung before the wait ends it as well.
+        if self.commands.waiting() {
+            asleep.store(0, Ordering::Relaxed);
+            return false;
+        }
+        true
+    }
+
+    /// Acts on what the turn left for the worker: accepted sockets and timers.
+    #[inline]
+    fn follow_up(&mut self) {
+        for socket in self.bridge.incoming.drain(..) {
+            self.sockets.extend(self.member.route(socket));
+        }
+        while let Some(key) = self.bridge.due.pop() {
+            match key {
+                TICK => {
+                    self.bridge.tick();
+                    self.driver.arm_timer(self.driver.now() + self.tick_ns, TICK);
+                }
+                _ => self.abort_all(),
+            }
+        }
+    }
+
+    /// Makes connections of waiting sockets as far as JavaScript can be told of them.
+    #[inline]
+    fn adopt_waiting(&mut self) {
+        if self.shutting_down {
+            self.sockets.clear();
+        }
+        while !self.sockets.is_empty() && self.bridge.can_adopt() {
+            if let Some(socket) = self.sockets.pop_front() {
+                self.bridge.adopt(&mut self.driver, socket);
+            }
+        }
+        self.sockets.truncate(SOCKETS_MAX);
+    }
+
+    /// What other threads want.
+    fn read_mail(&mut self) {
+        for letter in self.mailbox.take() {
+            match letter {
+                Letter::Connect { request, .. } if self.shutting_down => {
+                    self.bridge.refuse_connect(request, libc::ECANCELED);
+                }
+                Letter::Connect { request, peer, timeout } => {
+                    self.bridge.connect(&mut self.driver, request, peer, timeout);
+                }
+                Letter::CancelConnect { request } => self.bridge.cancel_connect(&mut self.driver, request),
+                Letter::Notify => self.bridge.notify(),
+            }
+        }
+        self.member.take(&mut self.messages);
+        for message in self.messages.drain(..) {
+            match message {
+                Message::Socket(socket) => self.sockets.push_back(socket),
+                Message::Listen(address) => {
+                    let bound = self.driver.listen(address);
+                    self.driver.accept();
+                    self.member.listening(bound);
+                }
+            }
+        }
+        if self.member.take_notification() {
+            self.bridge.notify();
+        }
+        if self.member.cluster().is_stopping() && !self.shutting_down {
+            self.begin_shutdown();
+        }
+    }
+
+    /// Refuses what is new and closes what there is, queued sends first.
+    fn begin_shutdown(&mut self) {
+        self.shutting_down = true;
+        self.driver.stop_accepting();
+        self.driver.hurry();
+        for conn in self.driver.tokens() {
+            if !self.driver.cancel_connect(conn) {
+                self.driver.close(conn);
+            }
+        }
+        self.driver.arm_timer(self.driver.clock() + SHUTDOWN_GRACE_NS, GRACE);
+    }
+
+    /// Closes whatever peers have kept from closing.
+    fn abort_all(&mut self) {
+        for conn in self.driver.tokens() {
+            self.driver.abort(conn, None);
+        }
+    }
+
+    #[inline]
+    fn has_ended(&self) -> bool {
+        self.shutting_down && self.driver.open_connections() == 0 && !self.driver.is_listening()
+    }
+}
