@@ -7,7 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::{Completion, Doorbell, FileFacts, FileIndex, Op, Tag};
+use crate::{Completion, DeviceFacts, Doorbell, FileFacts, FileIndex, Op, Tag};
 
 /// The submission queue has no room and could not be emptied: submit again after the next [`Kernel::enter`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,6 +181,23 @@ pub trait Kernel {
     /// the descriptor; ENOSYS from a kernel without files. The descriptor is closed.
     fn adopt_file(&mut self, file: FileIndex, result: u32) -> io::Result<FileFacts> {
         let _ = (file, result);
+        Err(io::Error::from_raw_os_error(libc::ENOSYS))
+    }
+
+    /// Whether [`Op::NvmeCommand`] can be submitted.
+    fn takes_nvme(&self) -> bool {
+        false
+    }
+
+    /// Takes ownership of the descriptor that a completion of [`Op::Open`] names in its result, asks the device about a
+    /// namespace, and moves it into the file table. This waits for the device to answer one question.
+    ///
+    /// # Errors
+    ///
+    /// When it is not the generic character device of that namespace, or the device does not answer; ENOSYS from a
+    /// kernel without devices. The descriptor is closed.
+    fn adopt_device(&mut self, file: FileIndex, result: u32, namespace: u32) -> io::Result<DeviceFacts> {
+        let _ = (file, result, namespace);
         Err(io::Error::from_raw_os_error(libc::ENOSYS))
     }
 

@@ -17,13 +17,17 @@ mod buffer_group;
 mod buffer_test;
 mod completion;
 mod datagram;
+mod descriptors;
 mod doorbell;
+mod file_test;
 mod files;
 mod kernel;
 mod limits;
 mod memory;
+mod nvme;
 mod op;
 mod probe;
+mod queues;
 mod setup;
 mod sockets;
 mod submission;
@@ -41,7 +45,11 @@ pub use files::FileFacts;
 pub use kernel::{Adopted, Entered, Kernel, ProvidedBuffer, QueueFull, SocketOptions, Wait};
 pub use limits::{OpenFilesLimit, locked_memory, raise_open_files};
 pub use memory::{Region, page_size};
-pub use op::{Direction, FileIndex, Op, OpenHow, PinnedAddress, PinnedBuffer, PinnedBytes, PinnedMessage, PinnedPath};
+pub use nvme::{DeviceFacts, NVME_URING_CMD_IO, NvmeCommand};
+pub use op::{
+    Direction, FileIndex, Op, OpenHow, PinnedAddress, PinnedBuffer, PinnedBytes, PinnedCommand, PinnedMessage,
+    PinnedPath,
+};
 pub use probe::{Capabilities, Unavailable, probe};
 pub use setup::{RingSettings, SetupError, SubmissionPolling};
 pub use tag::{SLOT_BITS, SLOT_MAX, Tag};

@@ -113,6 +113,23 @@ impl PinnedPath {
     }
 }
 
+/// An NVMe command, and the data it names, that the device reads or writes while the operation is in flight.
+#[derive(Clone, Copy, Debug)]
+pub struct PinnedCommand(pub(crate) *const crate::NvmeCommand);
+
+impl PinnedCommand {
+    /// Names a command.
+    ///
+    /// # Safety
+    ///
+    /// The command must stay allocated and unchanged until the operation has completed. So must the data that it names,
+    /// which nobody may touch meanwhile.
+    #[inline]
+    pub const unsafe fn new(command: *const crate::NvmeCommand) -> Self {
+        Self(command)
+    }
+}
+
 /// A socket address in the kernel's layout, kept at one place while a connect is in flight.
 #[derive(Clone, Copy, Debug)]
 pub struct PinnedAddress(pub(crate) *const crate::SocketAddress);
@@ -266,6 +283,14 @@ pub enum Op {
     Fsync {
         /// The file.
         file: FileIndex,
+    },
+    /// An NVMe command. The result is 0, a negated errno, or what the device answered: an NVMe status. Needs a ring with
+    /// wide entries; see [`Kernel::takes_nvme`](crate::Kernel::takes_nvme).
+    NvmeCommand {
+        /// The device.
+        device: FileIndex,
+        /// The command.
+        command: PinnedCommand,
     },
     /// Drop the fixed file; with the last operation on it, this closes the socket.
     Close {

@@ -257,7 +257,8 @@ fn a16_a_slow_reader_that_has_half_closed_costs_no_processor_time() {
     let (before, started) = (server.cpu_ns(), std::time::Instant::now());
     std::thread::sleep(Duration::from_millis(300));
     let (spent, passed) = (server.cpu_ns() - before, started.elapsed().as_nanos() as u64);
-    assert!(spent < passed / 10, "{spent} ns of processor time in {passed} ns");
+    // A loop that spins spends all of it; the bound leaves room for an emulated processor.
+    assert!(spent < passed / 3, "{spent} ns of processor time in {passed} ns");
     reader.read_to_end(&mut received).unwrap();
     assert!(received == expected, "the bytes came back changed");
     assert_eq!(server.stop().closed, [None]);
