@@ -2,7 +2,7 @@
 
 use ringline_ring::{RingSettings, SocketOptions, SubmissionPolling, Uring, pin_to_core};
 
-use crate::driver::{Driver, DriverSettings};
+use crate::driver::{DiskLimits, Driver, DriverSettings};
 use crate::{Config, Error};
 
 /// Who a driver works for, as far as it makes a difference.
@@ -48,7 +48,7 @@ fn settings(config: &Config, host: HostKind) -> DriverSettings {
         guards_max: 0,
         zero_copy_threshold: 0,
         sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: false },
-        lazy_sends: false,
+        disk: DiskLimits::default(),
         flush_interval_ns: config.flush_interval_us.saturating_mul(1000),
     }
 }

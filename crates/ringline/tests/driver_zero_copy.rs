@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ringline::driver::{Chunk, ConnToken, Driver, DriverSettings, Host};
+use ringline::driver::{Chunk, ConnToken, DiskLimits, Driver, DriverSettings, Host};
 use ringline::{GuardBox, RegionId, SendGuard};
 use ringline_ring::{Region, RingSettings, SocketOptions, Uring, Wait};
 
@@ -99,7 +99,7 @@ impl Bench {
             guards_max: 4,
             zero_copy_threshold: 4096,
             sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
-            lazy_sends: false,
+            disk: DiskLimits::default(),
             flush_interval_ns: 0,
         };
         let kernel = Uring::new(&RingSettings::new(64, settings.fixed_files())).unwrap();

@@ -8,6 +8,8 @@ mod accept;
 mod advance;
 mod connect;
 mod connection;
+mod file_refused;
+mod files;
 mod host;
 mod kind;
 mod metrics;
@@ -33,12 +35,14 @@ use ringline_ring::{Completion, Doorbell, Entered, FileIndex, Kernel, Op, Tag, W
 
 pub use accept::AdoptError;
 pub use connect::ConnectError;
+pub use file_refused::{FileRefused, Misaligned, Place};
+pub use files::{FileCompletion, FileOp, FileToken};
 pub use host::Host;
 pub use metrics::Metrics;
 pub use receive_buffers::SLAB_BYTES;
 pub use send::SendRefused;
 pub use send_memory::SendMemory;
-pub use settings::DriverSettings;
+pub use settings::{DiskLimits, DriverSettings};
 pub use slabs::{Chunk, SlabHandle};
 pub use timers::TimerId;
 pub use token::ConnToken;
@@ -46,6 +50,7 @@ pub use udp::{DATAGRAM_BYTES_MAX, DatagramRefused, UdpToken};
 
 use accept::Acceptor;
 use connection::Connection;
+use files::Files;
 use kind::Kind;
 use receive_buffers::ReceiveBuffers;
 use send::Gather;
@@ -58,9 +63,6 @@ use zero_copy::ZeroCopy;
 
 /// Completions copied out of the queue at a time.
 const REAP_BATCH: usize = 128;
-/// How long a wait may leave the completions of lazy sends unseen. Nothing depends on them as long as the kernel takes
-/// all bytes, but one that comes back short needs a poll for room.
-const UNSEEN_SENDS_NS: u64 = 1_000_000;
 /// Completions processed in one turn before the host gets to act on them.
 const TURN_COMPLETIONS_MAX: usize = 1024;
 
@@ -113,15 +115,16 @@ pub struct Driver<K: Kernel> {
     send_memory: Arc<SendMemory>,
     acceptor: Acceptor,
     udp: Udp,
+    files: Files,
+    /// The number of the disk operation that was begun last.
+    disk_seq: u64,
     zero_copy: ZeroCopy,
     timers: Timers<Due>,
     settings: DriverSettings,
     linger_ns: u64,
-    /// Something depends on a send that was submitted since the last enter. The kernel completes sends while it takes
-    /// them and a wait does not end for them, so they have to be looked at before the next wait.
-    sends_awaited: bool,
-    /// Lazy sends were submitted since the last enter; see [`DriverSettings::lazy_sends`].
-    sends_unseen: bool,
+    /// Sends were submitted since the last enter. The kernel completes them while it takes them, and a wait does not end
+    /// for them, so they are looked at before the next wait.
+    sends_submitted: bool,
     now: u64,
     metrics: Metrics,
 }
@@ -158,10 +161,11 @@ impl<K: Kernel> Driver<K> {
             acceptor: Acceptor::new(),
             zero_copy: ZeroCopy::new(settings.guards_max, settings.zero_copy_threshold),
             udp: Udp::new(settings.receive_group.wrapping_add(1)),
+            files: Files::new(settings.disk.files_max, settings.disk.file_operations_max),
+            disk_seq: 0,
             timers: Timers::new(),
             linger_ns: advance::LINGER_NS,
-            sends_awaited: false,
-            sends_unseen: false,
+            sends_submitted: false,
             settings,
             now,
             metrics: Metrics::default(),
@@ -177,16 +181,9 @@ impl<K: Kernel> Driver<K> {
     pub fn turn<H: Host<K>>(&mut self, host: &mut H, wait: Wait) -> io::Result<Turn> {
         self.prepare(host);
         let stuck = self.submitter.retry();
-        let look_again = std::mem::take(&mut self.sends_awaited);
+        let sent = std::mem::take(&mut self.sends_submitted);
         let waiting = self.receives_wait();
-        let mut wait = if stuck || look_again || waiting { Wait::Poll } else { self.limit_wait(wait) };
-        if std::mem::take(&mut self.sends_unseen) {
-            wait = match wait {
-                Wait::Poll => Wait::Poll,
-                Wait::Forever => Wait::AtMost(UNSEEN_SENDS_NS),
-                Wait::AtMost(limit) => Wait::AtMost(limit.min(UNSEEN_SENDS_NS)),
-            };
-        }
+        let wait = if stuck || sent || waiting { Wait::Poll } else { self.limit_wait(wait) };
         self.metrics.enters += 1;
         let entered = self.submitter.kernel.enter(wait)?;
         self.now = self.submitter.kernel.now();
@@ -280,6 +277,10 @@ impl<K: Kernel> Driver<K> {
             Some(Kind::Datagrams) => self.datagram_received(host, completion),
             Some(Kind::Datagram) => self.datagram_sent(host, completion),
             Some(Kind::DatagramRoom) => self.datagram_room(completion),
+            Some(Kind::FileOpen) => self.file_open_completed(host, completion),
+            Some(Kind::FileOperation) => self.file_operation_completed(host, completion),
+            Some(Kind::FileClose) => self.file_close_completed(host, completion),
+            Some(Kind::CancelOpen) => {}
             Some(Kind::ZeroCopy) => self.zero_copy_completed(host, completion),
             None => debug_assert!(false, "a completion of no kind: {completion:?}"),
         }

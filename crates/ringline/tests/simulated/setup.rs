@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use ringline::driver::{Driver, DriverSettings};
+use ringline::driver::{DiskLimits, Driver, DriverSettings};
 use ringline_ring::SocketOptions;
 use ringline_sim::{Faults, Network, NetworkOptions, RingOptions, SimKernel};
 
@@ -22,8 +22,10 @@ pub(crate) fn settings(max_connections: u32) -> DriverSettings {
         receive_for_keeps: false,
         send_slots: 64,
         send_slot_size: 4096,
+        guards_max: 0,
+        zero_copy_threshold: 0,
+        disk: DiskLimits::default(),
         sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
-        lazy_sends: false,
         flush_interval_ns: 100_000,
     }
 }
@@ -44,8 +46,14 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    pub(crate) const CALM: Self =
-        Self { name: "calm", faults: Faults::NONE, incremental: false, max_connections: (2, 8), clients: 16, message_max: 600 };
+    pub(crate) const CALM: Self = Self {
+        name: "calm",
+        faults: Faults::NONE,
+        incremental: false,
+        max_connections: (2, 8),
+        clients: 16,
+        message_max: 600,
+    };
     pub(crate) const STORM: Self = Self { name: "storm", faults: Faults::STORM, ..Self::CALM };
 
     pub(crate) const fn incremental(self) -> Self {
@@ -85,7 +93,6 @@ impl Setup {
             receive_for_keeps: dice.one_in(2),
             send_slots: if tiny_pool { dice.between(1, 3) } else { 64 } as u32,
             send_slot_size: if tiny_pool { dice.between(1, largest / 8) } else { largest } as u32,
-            lazy_sends: dice.one_in(2),
             flush_interval_ns: dice.pick(&[0, 1, 100_000]),
             ..settings(max_connections)
         };
