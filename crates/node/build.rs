@@ -1,0 +1,5 @@
+//! Passes the linker what a Node-API module needs; owns nothing else.
+
+fn main() {
+    napi_build::setup();
+}

@@ -1,0 +1,97 @@
+// The one test command: formats, lints, types, Rust tests, native build, JavaScript tests, in an order that fails early. It owns the
+// order and the summary. Every number in the summary is read from what the test runners printed in this very run.
+
+import { readFileSync } from 'node:fs'
+import { installIfNeeded, root, runStage, StageFailure } from './stage.mjs'
+
+/** What napi-rs writes from crates/node; committed, so that types can be checked without a Rust build. */
+const GENERATED = ['bindings/native/binding.cjs', 'bindings/native/binding.d.cts']
+
+const counts = { passed: 0, failed: 0, skipped: 0 }
+
+try {
+  await installIfNeeded()
+  await runStage('format of TypeScript', 'biome', ['format'])
+  await runStage('format of Rust', 'cargo', ['fmt', '--all', '--', '--check'])
+  await runStage('lint of TypeScript', 'biome', ['check', '--formatter-enabled=false', '--error-on-warnings'])
+  await runStage('types', 'tsc', ['-p', 'tsconfig.json'])
+  await runStage('index.d.ts', 'node', ['scripts/types.mjs', '--check'])
+  await runStage('types of the tests', 'tsc', ['-p', 'tsconfig.test.json'])
+  await runStage('lint of Rust', 'cargo', ['clippy', '--workspace', '--all-targets', '--', '-D', 'warnings'])
+  await runTests('Rust tests', 'cargo', ['test', '--workspace', '--no-fail-fast'], countCargo)
+  const before = generated()
+  await runStage('native build', 'npm', ['run', '--silent', 'build:native'])
+  requireUnchanged(before)
+  await runTests('JavaScript tests', 'ava', [], countAva)
+  summarize()
+} catch (error) {
+  if (!(error instanceof StageFailure)) throw error
+  console.error(`\n${error.message}`)
+  console.error('Stopped there; later stages did not run.')
+  // A stage that fails without counting tests (format, lint, build) is a failure all the same.
+  counts.failed = Math.max(counts.failed, 1)
+  summarize()
+  process.exitCode = 1
+}
+
+/** Runs a test runner and adds up what it counted, whether it passed or failed. */
+async function runTests(stage, command, args, count) {
+  try {
+    const seen = count(await runStage(stage, command, args))
+    if (seen === 0) throw new StageFailure(stage, [command, ...args].join(' '), 'success, but without one test run', '')
+  } catch (error) {
+    if (error instanceof StageFailure) count(error.output)
+    throw error
+  }
+}
+
+/** Reads cargo's `test result: ok. 3 passed; 0 failed; 0 ignored; …`, one line per test binary. */
+function countCargo(output) {
+  let seen = 0
+  for (const [, passed, failed, ignored] of output.matchAll(
+    /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;/gm,
+  )) {
+    seen += Number(passed) + Number(failed)
+    add({ passed, failed, skipped: ignored })
+  }
+  return seen
+}
+
+/** Reads ava's closing lines: `12 tests passed`, `1 test failed`, `2 tests skipped`, `1 uncaught exception`, … */
+function countAva(output) {
+  let seen = 0
+  for (const [, count, what] of output.matchAll(
+    /^\s*(\d+) (?:tests? )?(passed|failed|skipped|todo|remained pending|uncaught exceptions?|unhandled rejections?)\b/gm,
+  )) {
+    if (what === 'passed') add({ passed: count })
+    else if (what === 'skipped' || what === 'todo') add({ skipped: count })
+    else add({ failed: count })
+    seen += Number(count)
+  }
+  return seen
+}
+
+function add(more) {
+  for (const [outcome, count] of Object.entries(more)) counts[outcome] += Number(count)
+}
+
+function generated() {
+  return GENERATED.map((path) => readFileSync(`${root}${path}`, 'utf8'))
+}
+
+function requireUnchanged(before) {
+  const changed = GENERATED.filter((_, index) => generated()[index] !== before[index])
+  if (changed.length === 0) return
+  throw new StageFailure(
+    'native build',
+    'npm run build:native',
+    `other text in ${changed.join(' and ')}: commit it`,
+    '',
+  )
+}
+
+/** The closing line is read by machines: it stands alone and has this form. */
+function summarize() {
+  const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''
+  console.log(`\n${counts.passed} passed, ${counts.failed} failed${skipped}`)
+}

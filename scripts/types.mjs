@@ -1,0 +1,45 @@
+// Rolls the declarations that tsc emitted to dist/ up into index.d.ts, the one file that the types of the package are read from.
+// With --check it writes nothing and fails when the committed file differs. It owns index.d.ts and may touch nothing else.
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { Extractor, ExtractorConfig } from '@microsoft/api-extractor'
+
+const root = new URL('../', import.meta.url)
+const target = new URL('index.d.ts', root)
+const notice = '// Made by `npm run types` from bindings/; change the sources and run it again.\n\n'
+
+const config = ExtractorConfig.loadFileAndPrepare(new URL('api-extractor.json', root).pathname)
+let problems = 0
+const result = Extractor.invoke(config, {
+  localBuild: false,
+  messageCallback(message) {
+    message.handled = true
+    if (message.logLevel !== 'error') return
+    problems += 1
+    const place = message.sourceFilePath === undefined ? '' : `${message.sourceFilePath}:${message.sourceFileLine}: `
+    console.error(`${place}${message.text} (${message.messageId})`)
+  },
+})
+if (!result.succeeded || problems > 0) {
+  console.error('index.d.ts could not be made from the declarations in dist/.')
+  process.exit(1)
+}
+
+const made = notice + readFileSync(new URL('dist/rollup/index.d.ts', root), 'utf8')
+if (process.argv.includes('--check')) {
+  if (readIfThere(target) !== made) {
+    console.error('index.d.ts differs from the sources in bindings/: run `npm run types` and commit the result.')
+    process.exit(1)
+  }
+} else {
+  writeFileSync(target, made)
+}
+
+function readIfThere(file) {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    if (error.code === 'ENOENT') return undefined
+    throw error
+  }
+}
