@@ -1,5 +1,5 @@
 /**
- * The chainable way to make a {@link Config}. It only collects: {@link ConfigBuilder.build} lets `Config` do the checking.
+ * The chainable way to make a {@link (Config:class)}. It only collects: {@link ConfigBuilder.build} lets `Config` do the checking.
  */
 
 import { Config, type ConfigFields, type ConfigOptions, type RecvBufferConfig, type WorkerConfig } from './config.js'
@@ -75,18 +75,6 @@ export class ConfigBuilder {
     return this
   }
 
-  /** Guarded sends in flight per worker. */
-  sendSlabSlots(count: number): this {
-    this.#fields.sendSlabSlots = count
-    return this
-  }
-
-  /** Bytes below which a guarded send is copied. */
-  sendZcThreshold(bytes: number): this {
-    this.#fields.sendZcThreshold = bytes
-    return this
-  }
-
   /** How often pending operations are submitted while many completions are handled, in microseconds. */
   flushIntervalUs(microseconds: number): this {
     this.#fields.flushIntervalUs = microseconds
@@ -105,21 +93,9 @@ export class ConfigBuilder {
     return this
   }
 
-  /** Operations per linked chain. */
-  maxChainLength(count: number): this {
-    this.#fields.maxChainLength = count
-    return this
-  }
-
   /** Tasks of `spawn` that may run at a time per worker. */
   standaloneTaskCapacity(count: number): this {
     this.#fields.standaloneTaskCapacity = count
-    return this
-  }
-
-  /** Timers per worker. */
-  timerSlots(count: number): this {
-    this.#fields.timerSlots = count
     return this
   }
 

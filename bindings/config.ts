@@ -26,15 +26,15 @@ export interface WorkerConfig {
   readonly coreOffset: number
 }
 
-/** Every setting of {@link Config}. */
+/** Every setting of {@link (Config:class)}. */
 export interface ConfigFields {
   /** Entries of the submission queue: a power of two, 1 … 32768; the completion queue has four times as many. Default 256. */
   readonly sqEntries: number
   /** Whether a kernel thread polls the submission queue: spends a core to save system calls. Default false. */
   readonly sqpoll: boolean
-  /** Milliseconds after which an idle polling thread sleeps, 0 … 2^31−1. Default 1000. */
+  /** Milliseconds after which an idle polling thread sleeps, 1 … 2^31−1. Default 1000. */
   readonly sqpollIdleMs: number
-  /** The core of the polling thread, 0 … 4095; undefined lets the kernel choose. Default undefined. */
+  /** The core of the polling thread, 0 … 4095; undefined lets the kernel choose. Needs `sqpoll`. Default undefined. */
   readonly sqpollCpu: number | undefined
   /** Where received bytes go. */
   readonly recvBuffer: RecvBufferConfig
@@ -48,17 +48,13 @@ export interface ConfigFields {
   readonly recvAccumulatorCapacity: number
   /**
    * Bytes that a connection may accumulate while its parse function keeps asking for more, 1 … 2^31−1. Beyond it the connection is
-   * closed with `ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED`. Default 67108864 (64 MiB).
+   * closed with `ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED`. Default 134217728 (128 MiB).
    */
   readonly recvAccumulatorLimit: number
   /** Send slots per worker, 1 … 2^20. Default 1024. */
   readonly sendCopyCount: number
   /** Bytes per send slot, 1 … 2^30; all slots of a worker together are at most 2^31−1 bytes. Default 16384. */
   readonly sendCopySlotSize: number
-  /** Guarded sends in flight per worker, 1 … 65535. Default 512. */
-  readonly sendSlabSlots: number
-  /** Bytes below which a guarded send is copied, 0 … 2^31−1; 0 means never. Default 4096. */
-  readonly sendZcThreshold: number
   /** While many completions are handled, what is pending is submitted at least this often, in microseconds, 0 … 2^31−1; 0 is off. Default 100. */
   readonly flushIntervalUs: number
   /**
@@ -68,12 +64,8 @@ export interface ConfigFields {
   readonly tickTimeoutUs: number
   /** Whether accepted and outbound sockets send small pieces at once (`TCP_NODELAY`). Default true. */
   readonly tcpNodelay: boolean
-  /** Operations per linked chain, 0 … 1024; 0 turns chains off. Default 16. */
-  readonly maxChainLength: number
   /** Tasks of `spawn` that may run at a time per worker, 1 … 2^20. Default 256. */
   readonly standaloneTaskCapacity: number
-  /** Timers per worker, 1 … 65535. Default 256. */
-  readonly timerSlots: number
 }
 
 const I32_MAX = 2 ** 31 - 1
@@ -91,7 +83,7 @@ interface Range {
 
 const RANGES = {
   sqEntries: { min: 1, max: 32768, powerOfTwo: true },
-  sqpollIdleMs: { min: 0, max: I32_MAX },
+  sqpollIdleMs: { min: 1, max: I32_MAX },
   sqpollCpu: { min: 0, max: CORE_MAX, optional: true },
   backlog: { min: 1, max: I32_MAX },
   maxConnections: { min: 1, max: 2 ** 24 - 1 },
@@ -99,13 +91,9 @@ const RANGES = {
   recvAccumulatorLimit: { min: 1, max: I32_MAX },
   sendCopyCount: { min: 1, max: 2 ** 20 },
   sendCopySlotSize: { min: 1, max: BUFFER_MAX },
-  sendSlabSlots: { min: 1, max: 65535 },
-  sendZcThreshold: { min: 0, max: I32_MAX },
   flushIntervalUs: { min: 0, max: I32_MAX },
   tickTimeoutUs: { min: 0, max: I32_MAX },
-  maxChainLength: { min: 0, max: 1024 },
   standaloneTaskCapacity: { min: 1, max: 2 ** 20 },
-  timerSlots: { min: 1, max: 65535 },
   'recvBuffer.ringSize': { min: 1, max: 32768, powerOfTwo: true },
   'recvBuffer.bufferSize': { min: 1, max: BUFFER_MAX },
   'recvBuffer.bgid': { min: 0, max: 65535 },
@@ -125,17 +113,13 @@ const DEFAULTS: ConfigFields = {
   backlog: 1024,
   maxConnections: 16000,
   recvAccumulatorCapacity: 4096,
-  recvAccumulatorLimit: 64 * 2 ** 20,
+  recvAccumulatorLimit: 128 * 2 ** 20,
   sendCopyCount: 1024,
   sendCopySlotSize: 16384,
-  sendSlabSlots: 512,
-  sendZcThreshold: 4096,
   flushIntervalUs: 100,
   tickTimeoutUs: 1000,
   tcpNodelay: true,
-  maxChainLength: 16,
   standaloneTaskCapacity: 256,
-  timerSlots: 256,
 }
 
 /** Declares the fields of {@link ConfigFields} as fields of the class. */
@@ -200,6 +184,9 @@ function validate(fields: ConfigFields): void {
     } else {
       throw invalidConfig(name, value, 'left out: there is no such setting')
     }
+  }
+  if (fields.sqpollCpu !== undefined && !fields.sqpoll) {
+    throw invalidConfig('sqpollCpu', fields.sqpollCpu, 'left out unless sqpoll is true')
   }
   const pool = fields.sendCopyCount * fields.sendCopySlotSize
   if (pool > SEND_POOL_BYTES_MAX) {

@@ -272,7 +272,7 @@ export class ConnCtx {
     await extras.closed
   }
 
-  /** What `console.log` shows. */
+  /** What `console.log` shows. @internal */
   [inspect.custom](_depth: number, options: object, print: typeof inspect): string {
     const state = {
       state: stateName(this.flags),

@@ -180,6 +180,8 @@ export class Dispatcher {
   /** Handles what is in the ring, up to a bound; then goes to sleep, or comes back when other I/O has run. */
   private drain(): void {
     const { control } = this.port
+    // Slots that came back since the last batch are the ones still in cache: they are used first.
+    this.outbound.pool.harvest()
     for (let budget = BATCH_RECORDS_MAX; ; ) {
       budget -= this.takeRecords(Atomics.load(control, words.COMPLETION_TAIL), budget)
       this.outbound.pump()

@@ -16,8 +16,7 @@ import { ConnToken } from './token.js'
  * ended is refused, or does nothing where that is what it would do anyway.
  */
 export class DriverCtx {
-  /** @internal */
-  readonly dispatcher: Dispatcher
+  private readonly dispatcher: Dispatcher
 
   /** @internal */
   constructor(dispatcher: Dispatcher) {
@@ -89,8 +88,9 @@ export class DriverCtx {
 
   private connOf(token: unknown): ConnCtx {
     if (!(token instanceof ConnToken)) throw invalidArgument('token', 'a ConnToken, as conn.token() answers it', token)
-    if (token.conn.dispatcher === this.dispatcher) return token.conn
-    throw invalidArgument('token', `of a connection of worker ${this.workerId}`, token)
+    const conn = ConnToken.connOf(token)
+    if (conn.dispatcher === this.dispatcher) return conn
+    throw invalidArgument('token', `the token of a connection of worker ${this.workerId}`, token)
   }
 
   private liveConnOf(token: ConnToken): ConnCtx {

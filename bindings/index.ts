@@ -19,7 +19,7 @@ export type { AsyncEventHandler, HandlerClass } from './handler.js'
 export type { ParseFunction, ReceiveOptions } from './inbound.js'
 export { ParseResult } from './parse-result.js'
 export type { SendData } from './send-data.js'
-export type { Server } from './server.js'
+export type { BoundAddress, Server } from './server.js'
 export type { Task, TaskId } from './tasks.js'
 export type { ConnToken } from './token.js'
 

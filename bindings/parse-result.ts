@@ -11,7 +11,7 @@ export const ParseResult = {
   /**
    * The first `bytes` of what was given are done with.
    *
-   * @param bytes - a whole number from 0 to the length of what was given; 0 means the same as {@link ParseResult.NeedMore}
+   * @param bytes - a whole number from 0 to the length of what was given; 0 means the same as `ParseResult.NeedMore`
    */
   Consumed(bytes: number): ParseResult {
     return bytes

@@ -6,6 +6,9 @@ import { inspect } from 'node:util'
 import type { SocketAddress } from './address.js'
 import type { Cluster, Workers } from './cluster.js'
 
+/** An address where one was bound. */
+export type BoundAddress<Bound extends boolean> = Bound extends true ? SocketAddress : SocketAddress | undefined
+
 /**
  * A running server, or a runtime for connections of its own when nothing was bound. It runs until {@link Server.shutdown}, whether or not
  * anybody keeps this object, and keeps the process alive unless {@link Server.unref} was called.
@@ -28,8 +31,8 @@ export class Server<Bound extends boolean = boolean> {
   }
 
   /** Where the server listens, with the port that the system chose when it was bound to port 0; undefined when nothing was bound. */
-  get boundAddr(): Bound extends true ? SocketAddress : SocketAddress | undefined {
-    return this.#cluster.boundAddr as SocketAddress
+  get boundAddr(): BoundAddress<Bound> {
+    return this.#cluster.boundAddr as BoundAddress<Bound>
   }
 
   /** How many workers there are. */
@@ -69,7 +72,7 @@ export class Server<Bound extends boolean = boolean> {
     await this.shutdown()
   }
 
-  /** What `console.log` shows. */
+  /** What `console.log` shows. @internal */
   [inspect.custom](_depth: number, options: object, print: typeof inspect): string {
     return `Server ${print({ boundAddr: this.#cluster.boundAddr, workers: this.workers }, { ...options, depth: 1 })}`
   }

@@ -30,17 +30,17 @@ export class Slabs {
     }
   }
 
-  /** The number of the slab that this memory is, while the worker knows it by that number. */
+  /**
+   * The number of the slab that this memory is, if it is one. It stays valid when the slab is retired: the worker uses the number for other
+   * memory only after this ArrayBuffer was collected.
+   */
   numberOf(memory: ArrayBufferLike): number | undefined {
     return this.numbers.get(memory)
   }
 
-  /** The worker has filled the slab and may give its number to another one. */
+  /** No more bytes will come in this slab: from here on only its chunks keep it alive. */
   retire(slab: number): void {
-    const memory = this.memory[slab]
-    if (memory === undefined) return
     this.memory[slab] = undefined
-    this.numbers.delete(memory)
   }
 
   private wrap(slab: number): ArrayBuffer {

@@ -7,15 +7,19 @@ import type { ConnCtx } from './connection.js'
 
 /** Names one connection, for the methods of {@link DriverCtx}. One connection has one token, so tokens can be compared and be keys. */
 export class ConnToken {
-  /** @internal */
-  readonly conn: ConnCtx
+  private readonly conn: ConnCtx
 
   /** @internal */
   constructor(conn: ConnCtx) {
     this.conn = conn
   }
 
-  /** What `console.log` shows. */
+  /** The connection that a token names. @internal */
+  static connOf(token: ConnToken): ConnCtx {
+    return token.conn
+  }
+
+  /** What `console.log` shows. @internal */
   [inspect.custom](): string {
     return `ConnToken(${this.conn.slot}:${this.conn.generation})`
   }
