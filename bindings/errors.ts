@@ -78,7 +78,7 @@ export function systemError(errno: number, syscall: string, details: SystemError
   const [code, text] = getSystemErrorMap().get(-errno) ?? [`E${errno}`, 'unknown error']
   const where =
     details.address === undefined ? '' : ` ${details.address}${details.port === undefined ? '' : `:${details.port}`}`
-  const error = new RinglineError(code, `${syscall} ${code}${where} (${text})`)
+  const error = new RinglineError(code, `${syscall} ${code}: ${text}${where}`)
   return Object.assign(error, { errno: -errno, syscall, ...details })
 }
 
