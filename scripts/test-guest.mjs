@@ -34,7 +34,10 @@ async function build() {
   const packages = CRATES.flatMap((name) => ['-p', name])
   const args = ['test', '--no-run', '--lib', '--tests', ...packages, '--message-format=json-render-diagnostics']
   const output = await runStage('test programs for the guest', 'cargo', args, { quiet: true })
-  const messages = output.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line))
+  const messages = output
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line))
   return messages.filter(({ profile, executable }) => profile?.test && executable).map(({ executable }) => executable)
 }
 

@@ -2,7 +2,18 @@
 // need, and an init that runs the commands. It owns the layout of that disk and the lines that init says; machine.mjs reads them.
 
 import { execFileSync } from 'node:child_process'
-import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, realpathSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { find } from './tools.mjs'
 
@@ -22,7 +33,8 @@ const FREE_BYTES = 512 * 1024 * 1024
  * @param token what the marker lines begin with, so that no output can be taken for one
  */
 export function makeImage({ image, work, files, commands, token }) {
-  for (const directory of ['bin', 'dev', 'proc', 'sys', 'tmp', 'run', 'etc', 'root']) mkdirSync(join(work, directory), { recursive: true })
+  for (const directory of ['bin', 'dev', 'proc', 'sys', 'tmp', 'run', 'etc', 'root'])
+    mkdirSync(join(work, directory), { recursive: true })
   copyFileSync(find('busybox'), join(work, 'bin/busybox'))
   let bytes = 0
   for (const [from, to] of files) bytes += copy(from, join(work, to), work)
@@ -105,4 +117,3 @@ sync
 poweroff -f
 `
 }
-

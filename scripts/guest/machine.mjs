@@ -41,7 +41,10 @@ export async function runInGuest({ files = [], commands, seconds = 120, onOutput
     const work = join(directory, 'root')
     mkdirSync(work)
     makeImage({ image, work, files, commands, token })
-    const drives = [drive(1, image, 512), ...SCRATCH_BLOCKS.map((block, index) => drive(index + 2, scratch(directory, block), block))]
+    const drives = [
+      drive(1, image, 512),
+      ...SCRATCH_BLOCKS.map((block, index) => drive(index + 2, scratch(directory, block), block)),
+    ]
     const statuses = []
     const kernelLog = join(directory, 'kernel.log')
     const ended = await emulate({ drives, kernelLog, seconds, onLine: reader(token, statuses, onOutput) })
@@ -90,10 +93,23 @@ async function emulate({ drives, kernelLog, seconds, onLine }) {
   const child = spawn(
     find('qemu-system-x86_64'),
     [
-      ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-machine', 'q35', '-accel', 'tcg,thread=multi'],
+      ...[
+        '-nodefaults',
+        '-no-user-config',
+        '-no-reboot',
+        '-display',
+        'none',
+        '-machine',
+        'q35',
+        '-accel',
+        'tcg,thread=multi',
+      ],
       ...['-cpu', 'max', '-smp', '2', '-m', '1024', '-nic', 'none', '-kernel', kernelImage()],
       // Without these the kernel measures the clock against emulated timers, and works around faults of real processors.
-      ...['-append', 'root=/dev/nvme0n1 rw init=/init console=ttyS0 panic=-1 mitigations=off no_timer_check tsc=reliable quiet'],
+      ...[
+        '-append',
+        'root=/dev/nvme0n1 rw init=/init console=ttyS0 panic=-1 mitigations=off no_timer_check tsc=reliable quiet',
+      ],
       ...['-serial', `file:${kernelLog}`, '-serial', 'stdio'],
       ...['-device', 'nvme,id=nvme,serial=ringline', ...drives.flat()],
     ],

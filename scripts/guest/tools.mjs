@@ -9,7 +9,12 @@ import { root } from '../stage.mjs'
 const KERNEL_DIRECTORY = join(root, '.cache/guest')
 
 /** Programs, and the Debian packages that have them. */
-const PROGRAMS = { 'qemu-system-x86_64': 'qemu-system-x86', busybox: 'busybox-static', mke2fs: 'e2fsprogs', ldd: 'libc-bin' }
+const PROGRAMS = {
+  'qemu-system-x86_64': 'qemu-system-x86',
+  busybox: 'busybox-static',
+  mke2fs: 'e2fsprogs',
+  ldd: 'libc-bin',
+}
 
 /** Debian keeps some of them where only root looks. */
 const DIRECTORIES = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/bin', '/bin']
@@ -34,13 +39,17 @@ export function kernelImage() {
 export function missing() {
   const sentences = []
   if (process.arch !== 'x64' || process.platform !== 'linux') {
-    sentences.push(`the guest is an x86-64 Linux with the test binaries of this machine, which is ${process.platform} ${process.arch}`)
+    sentences.push(
+      `the guest is an x86-64 Linux with the test binaries of this machine, which is ${process.platform} ${process.arch}`,
+    )
   }
   for (const [program, name] of Object.entries(PROGRAMS)) {
     if (find(program) === undefined) sentences.push(`${program} is not installed: apt-get install ${name}`)
   }
   if (kernelImage() === undefined) {
-    sentences.push('there is no guest kernel: scripts/guest/fetch-kernel.sh fetches Debian 12’s, or name one in RINGLINE_GUEST_KERNEL')
+    sentences.push(
+      'there is no guest kernel: scripts/guest/fetch-kernel.sh fetches Debian 12’s, or name one in RINGLINE_GUEST_KERNEL',
+    )
   }
   return sentences
 }
