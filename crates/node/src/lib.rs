@@ -30,6 +30,8 @@ mod send_slots;
 mod shared_memory;
 mod shared_ring;
 mod slabs;
+#[cfg(test)]
+mod tests;
 mod wake_function;
 mod worker;
 
