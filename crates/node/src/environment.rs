@@ -13,9 +13,9 @@ use std::thread::{self, JoinHandle};
 use napi::bindgen_prelude::{Function, check_status};
 use napi::{Env, sys};
 use ringline::Config;
+use ringline::assembly::{HostKind, assemble};
 use ringline::cluster::Member;
-use ringline::driver::{Driver, DriverSettings, SendMemory};
-use ringline_ring::{RingSettings, SocketOptions, SubmissionPolling, Uring, pin_to_core};
+use ringline::driver::SendMemory;
 
 use crate::doorbell::JsDoorbell;
 use crate::errors::Failure;
@@ -173,10 +173,10 @@ struct Plan {
 impl Plan {
     /// The whole life of a ring thread.
     fn carry_out(self, ready: &mpsc::SyncSender<Result<Arc<SendMemory>, Failure>>) {
-        let driver = match self.make_driver() {
+        let driver = match assemble(&self.config, self.member.index(), HostKind::JavaScript) {
             Ok(driver) => driver,
-            Err(failure) => {
-                let _ = ready.send(Err(failure));
+            Err(error) => {
+                let _ = ready.send(Err(error.into()));
                 return;
             }
         };
@@ -189,42 +189,6 @@ impl Plan {
         // Who waits for this joins the thread when it gives up.
         let _ = ready.send(Ok(send_memory));
         worker.run();
-    }
-
-    fn make_driver(&self) -> Result<Driver<Uring>, Failure> {
-        let config = &self.config;
-        if config.worker.pin_to_core {
-            pin_to_core(config.worker.core_offset.saturating_add(self.member.index()))
-                .map_err(|error| Failure::new("ERR_RINGLINE_PIN_FAILED", error.to_string()))?;
-        }
-        let settings = driver_settings(config);
-        let kernel = Uring::new(&ring_settings(config, settings.fixed_files())).map_err(Failure::from)?;
-        Driver::new(kernel, settings).map_err(|error| Failure::from(ringline::Error::BufferRegistration(error)))
-    }
-}
-
-fn ring_settings(config: &Config, files: u32) -> RingSettings {
-    let mut settings = RingSettings::new(config.sq_entries, files);
-    settings.sqpoll =
-        config.sqpoll.then_some(SubmissionPolling { idle_ms: config.sqpoll_idle_ms, cpu: config.sqpoll_cpu });
-    settings
-}
-
-fn driver_settings(config: &Config) -> DriverSettings {
-    DriverSettings {
-        max_connections: config.max_connections,
-        udp_sockets_max: 0,
-        receive_entries: config.recv_buffer.ring_size,
-        receive_buffer_size: config.recv_buffer.buffer_size,
-        receive_group: config.recv_buffer.bgid,
-        // JavaScript keeps what it was given for as long as it likes.
-        receive_for_keeps: true,
-        send_slots: config.send_copy_count,
-        send_slot_size: config.send_copy_slot_size,
-        sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: false },
-        // JavaScript is told of sends only when it waits for one.
-        lazy_sends: true,
-        flush_interval_ns: config.flush_interval_us.saturating_mul(1000),
     }
 }
 

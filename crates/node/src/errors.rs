@@ -106,6 +106,7 @@ impl From<ringline::Error> for Failure {
             ringline::Error::RingSetup(error) => return Self::from(error),
             ringline::Error::InvalidConfig { .. } => "ERR_RINGLINE_INVALID_CONFIG",
             ringline::Error::BufferRegistration(_) => "ERR_RINGLINE_BUFFER_REGISTRATION",
+            ringline::Error::PinFailed(_) => "ERR_RINGLINE_PIN_FAILED",
             ringline::Error::ResourceLimit(_) => "ERR_RINGLINE_RESOURCE_LIMIT",
             _ => "ERR_RINGLINE_WORKER_FAILED",
         };

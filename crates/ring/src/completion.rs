@@ -37,6 +37,13 @@ impl Completion {
         self.flags & FLAG_NOTIFICATION != 0
     }
 
+    /// On a notification: whether the kernel copied the bytes after all (IORING_NOTIF_USAGE_ZC_COPIED). It always does on
+    /// loopback, and then a zero-copy send costs more than a plain one.
+    #[inline]
+    pub const fn was_copied(&self) -> bool {
+        self.result as u32 & (1 << 31) != 0
+    }
+
     /// The provided buffer that the kernel used, if any.
     #[inline]
     pub const fn buffer_id(&self) -> Option<u16> {

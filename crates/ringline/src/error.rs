@@ -14,6 +14,8 @@ pub enum Error {
     RingSetup(SetupError),
     /// The provided-buffer ring or the send memory could not be made.
     BufferRegistration(io::Error),
+    /// A worker's thread could not be bound to its core. The text names the core and those that are allowed.
+    PinFailed(io::Error),
     /// Every one of the worker's connection slots is taken.
     ConnectionLimitReached {
         /// The worker's `max_connections`.
@@ -59,6 +61,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => error.fmt(f),
+            Self::PinFailed(error) => write!(f, "{error}; change core_offset, or switch pin_to_core off"),
             Self::RingSetup(error) => error.fmt(f),
             Self::BufferRegistration(error) => write!(
                 f,
@@ -92,7 +95,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io(error) | Self::BufferRegistration(error) => Some(error),
+            Self::Io(error) | Self::BufferRegistration(error) | Self::PinFailed(error) => Some(error),
             Self::RingSetup(error) => Some(error),
             Self::ResourceLimit(limit) => Some(limit),
             _ => None,

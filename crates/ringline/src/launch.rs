@@ -6,10 +6,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use ringline_ring::{RingSettings, SocketOptions, SubmissionPolling, Uring, Wait, pin_to_core};
+use ringline_ring::Wait;
 
+use crate::assembly::{self, HostKind};
 use crate::cluster::{Cluster, Member};
-use crate::driver::{Driver, DriverSettings};
 use crate::handler::AsyncEventHandler;
 use crate::runtime::{Status, Worker};
 use crate::{Config, Error};
@@ -109,7 +109,7 @@ fn refused(address: SocketAddr, error: &io::Error) -> Error {
 /// A worker's thread, from first to last.
 fn run_worker<H: AsyncEventHandler>(config: &Config, mut member: Member<OwnedFd>) -> Result<(), Error> {
     let cluster = Arc::clone(member.cluster());
-    let driver = match make_driver(config, member.index()) {
+    let driver = match assembly::assemble(config, member.index(), HostKind::Tasks) {
         Ok(driver) => driver,
         Err(error) => {
             member.failed(error);
@@ -136,31 +136,6 @@ fn run_worker<H: AsyncEventHandler>(config: &Config, mut member: Member<OwnedFd>
             }
         }
     }
-}
-
-fn make_driver(config: &Config, index: usize) -> Result<Driver<Uring>, Error> {
-    if config.worker.pin_to_core {
-        pin_to_core(config.worker.core_offset.saturating_add(index))?;
-    }
-    let settings = DriverSettings {
-        max_connections: config.max_connections,
-        udp_sockets_max: 0,
-        receive_entries: config.recv_buffer.ring_size,
-        receive_buffer_size: config.recv_buffer.buffer_size,
-        receive_group: config.recv_buffer.bgid,
-        receive_for_keeps: false,
-        send_slots: config.send_copy_count,
-        send_slot_size: config.send_copy_slot_size,
-        sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: false },
-        lazy_sends: false,
-        flush_interval_ns: config.flush_interval_us.saturating_mul(1000),
-    };
-    let sqpoll = SubmissionPolling { idle_ms: config.sqpoll_idle_ms, cpu: config.sqpoll_cpu };
-    let kernel = Uring::new(&RingSettings {
-        sqpoll: config.sqpoll.then_some(sqpoll),
-        ..RingSettings::new(config.sq_entries, settings.fixed_files())
-    })?;
-    Driver::new(kernel, settings).map_err(Error::BufferRegistration)
 }
 
 /// Ends a runtime. Clones end the same one; when the last is dropped, the runtime ends too.

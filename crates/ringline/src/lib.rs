@@ -53,16 +53,19 @@
 //! [`driver`] is the event loop and the state of connections, as plain code that knows no tasks. The async API of this
 //! page is one host of it; the bridge to JavaScript is another.
 
+pub mod assembly;
 pub mod cluster;
 pub mod config;
 pub mod driver;
 pub mod error;
+pub mod guard;
 pub mod handler;
 mod launch;
 mod runtime;
 
 pub use config::{Config, ConfigBuilder, RecvBufferConfig, WorkerConfig};
 pub use error::Error;
+pub use guard::{GuardBox, RegionId, SendGuard};
 pub use handler::{AsyncEventHandler, ConnToken, DriverCtx};
 pub use launch::{RinglineBuilder, ShutdownHandle, WorkerHandle};
 pub use runtime::{

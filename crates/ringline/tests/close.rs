@@ -204,6 +204,7 @@ fn a17_a_task_that_reads_another_tasks_connection_wakes_when_it_is_torn_down() {
             ENDED.fetch_add(1, Ordering::Release);
         };
         spawn(waiter).unwrap();
+        conn.send_nowait(b"!").unwrap();
         if receive(conn, 1).await == b"c" {
             conn.close();
         }
@@ -212,10 +213,11 @@ fn a17_a_task_that_reads_another_tasks_connection_wakes_when_it_is_torn_down() {
     let server = Running::server::<HandOver>(config());
     let mut closed = server.connect();
     closed.write_all(b"c").unwrap();
-    assert_eq!(read_all(&mut closed), b"");
+    assert_eq!(read_all(&mut closed), b"!");
     eventually("the task of the closed connection has ended", || ENDED.load(Ordering::Acquire) == 1);
 
-    let reset = server.connect();
+    let mut reset = server.connect();
+    read_exactly(&mut reset, 1);
     // Without lingering, close sends a reset.
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
     // SAFETY: the option's value lives across the call and its size is passed.

@@ -104,6 +104,8 @@ pub(super) struct Connection<S> {
     /// Stands on the list of connections to advance before the next enter.
     pub(super) dirty: bool,
     pub(super) outbound: bool,
+    /// The kernel has to copy what goes to this peer: zero-copy sends cost more than plain ones.
+    pub(super) copied: bool,
     /// The host knows of the connection and is told when it closes.
     pub(super) announced: bool,
     /// Operations whose last completion has not come.
@@ -150,6 +152,7 @@ impl<S> Connection<S> {
             fin: Fin::No,
             dirty: false,
             outbound,
+            copied: false,
             announced: false,
             operations: 0,
             error: 0,

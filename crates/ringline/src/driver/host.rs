@@ -7,9 +7,9 @@
 use std::io;
 use std::net::SocketAddr;
 
-use ringline_ring::Kernel;
+use ringline_ring::{FileFacts, Kernel};
 
-use super::{Chunk, ConnToken, UdpToken};
+use super::{Chunk, ConnToken, FileCompletion, FileToken, UdpToken};
 
 /// Receives what happens in a [`Driver`](super::Driver).
 pub trait Host<K: Kernel> {
@@ -43,6 +43,11 @@ pub trait Host<K: Kernel> {
     /// The connection is gone and its slot is free. `error` tells why, unless it was closed from this side.
     fn closed(&mut self, conn: ConnToken, error: Option<io::Error>);
 
+    /// The memory of a guard is free again. `key` is the one it was queued with.
+    fn guard_released(&mut self, key: u64) {
+        let _ = key;
+    }
+
     /// A datagram arrived. The bytes are lent: the host copies what it keeps.
     fn datagram(&mut self, udp: UdpToken, peer: SocketAddr, payload: &[u8]) {
         let _ = (udp, peer, payload);
@@ -51,6 +56,22 @@ pub trait Host<K: Kernel> {
     /// A queued datagram could not be sent; the socket goes on.
     fn datagram_failed(&mut self, udp: UdpToken, error: io::Error) {
         let _ = (udp, error);
+    }
+
+    /// A file is open, or could not be opened; in the latter case its token is stale. `Unsupported` is the error when
+    /// the file takes no direct I/O.
+    fn file_opened(&mut self, file: FileToken, outcome: io::Result<FileFacts>) {
+        let _ = (file, outcome);
+    }
+
+    /// An operation on a file has ended.
+    fn file_completed(&mut self, completion: FileCompletion) {
+        let _ = completion;
+    }
+
+    /// A file that the host closed is closed, and its slot is free.
+    fn file_closed(&mut self, file: FileToken) {
+        let _ = file;
     }
 
     /// A timer that the host armed is due.

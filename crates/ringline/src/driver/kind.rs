@@ -30,6 +30,16 @@ pub(super) enum Kind {
     Datagram = 12,
     /// The wait for room in a UDP socket; the slot is the socket's.
     DatagramRoom = 13,
+    /// The open of a file; the slot is the file's.
+    FileOpen = 32,
+    /// A read, write or fsync of a file; the slot is the operation's.
+    FileOperation = 33,
+    /// The end of a file's fixed file; the slot is the file's.
+    FileClose = 34,
+    /// A request to give up the open of a file; the slot is the file's.
+    CancelOpen = 35,
+    /// A zero-copy send; slot and generation are the flight's.
+    ZeroCopy = 14,
 }
 
 impl Kind {
@@ -50,6 +60,11 @@ impl Kind {
             11 => Self::Datagrams,
             12 => Self::Datagram,
             13 => Self::DatagramRoom,
+            32 => Self::FileOpen,
+            33 => Self::FileOperation,
+            34 => Self::FileClose,
+            35 => Self::CancelOpen,
+            14 => Self::ZeroCopy,
             _ => return None,
         })
     }

@@ -5,9 +5,9 @@
 
 use ringline_ring::{Completion, Kernel, Op, PinnedMessage};
 
-use super::connection::{Fin, Phase, Receive, Sending};
+use super::connection::{Phase, Receive, Sending};
 use super::kind::Kind;
-use super::send_queue::{Origin, Piece};
+use super::send_queue::{Origin, Piece, SendQueue};
 use super::slabs::Chunk;
 use super::{ConnToken, Driver, Due, Host, file_of};
 
@@ -116,19 +116,13 @@ impl<K: Kernel> Driver<K> {
         self.enqueue(conn, piece).map_err(|_| chunk)
     }
 
-    /// With [`lazy sends`](super::DriverSettings::lazy_sends): somebody waits for a send to complete, so the next turn
-    /// looks at those that were submitted before it blocks.
-    pub fn expect_sent(&mut self) {
-        self.sends_awaited = true;
-    }
-
     /// Bytes that were queued and not yet taken by the kernel.
     pub fn unsent(&self, conn: ConnToken) -> Option<u64> {
         self.connections.get(conn.slot(), conn.generation()).map(|connection| connection.queued - connection.sent)
     }
 
     #[inline]
-    fn enqueue(&mut self, conn: ConnToken, piece: Piece) -> Result<u64, SendRefused> {
+    pub(super) fn enqueue(&mut self, conn: ConnToken, piece: Piece) -> Result<u64, SendRefused> {
         let connection = self.connections.get_mut(conn.slot(), conn.generation()).ok_or(SendRefused::Closed)?;
         if !connection.accepts_sends() {
             return Err(SendRefused::Closed);
@@ -145,37 +139,62 @@ impl<K: Kernel> Driver<K> {
 
     /// Submits what is queued, as far as one send can hold it.
     #[inline]
-    pub(super) fn start_send(&mut self, conn: ConnToken) {
+    pub(super) fn start_send<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         let mut gather = self.gathers.pop().unwrap_or_else(Gather::new);
         let (count, all) = self.pieces.gather(&connection.queue, &mut gather.vectors);
         let bytes: usize = gather.vectors[..count].iter().map(|vector| vector.iov_len).sum();
+        if bytes == 0 {
+            self.gathers.push(gather);
+            return self.skip_empty(host, conn);
+        }
         connection.sending = Sending::InFlight;
         connection.tail_in_flight = all;
-        let dependent = connection.phase != Phase::Open || connection.fin != Fin::No;
         connection.in_flight = bytes as u32;
-        let op = if count == 1 {
+        self.sends_submitted = true;
+        self.metrics.sends += 1;
+        let zero_copy = self.wants_zero_copy(conn, count);
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        if count == 1 && !zero_copy {
             self.gathers.push(gather);
             let Some(piece) = self.pieces.first(&connection.queue) else { return };
-            // SAFETY: pieces leave the queue only in `send_completed`, or in `drop_queue` when no send is in flight.
-            Op::Send { file: file_of(conn), bytes: unsafe { piece.pinned() } }
-        } else {
-            gather.header.msg_iov = gather.vectors.as_mut_ptr();
-            gather.header.msg_iovlen = count as _;
-            let gather = connection.gather.insert(gather);
-            // SAFETY: the gather is boxed and stays with the connection until `send_completed`; for the bytes, as above.
-            Op::SendMessage { file: file_of(conn), message: unsafe { PinnedMessage::new(&raw const gather.header) } }
-        };
-        self.metrics.sends += 1;
-        let awaited = !self.settings.lazy_sends || !all || dependent;
-        self.sends_awaited |= awaited;
-        self.sends_unseen |= !awaited;
-        self.submit(op, Kind::Send, conn);
+            // SAFETY: pieces leave the queue only in `send_finished`, or in `drop_queue` when no send is in flight.
+            let op = Op::Send { file: file_of(conn), bytes: unsafe { piece.pinned() } };
+            return self.submit(op, Kind::Send, conn);
+        }
+        gather.header.msg_iov = gather.vectors.as_mut_ptr();
+        gather.header.msg_iovlen = count as _;
+        let gather = connection.gather.insert(gather);
+        // SAFETY: the gather is boxed and stays with the connection until `send_finished`; for the bytes, as above.
+        let message = unsafe { PinnedMessage::new(&raw const gather.header) };
+        if zero_copy {
+            return self.start_zero_copy(conn, count, message);
+        }
+        self.submit(Op::SendMessage { file: file_of(conn), message }, Kind::Send, conn);
+    }
+
+    /// Takes the pieces without bytes off the front of the queue: the kernel answers 0 to a send of nothing.
+    #[cold]
+    fn skip_empty<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
+        while let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation())
+            && self.pieces.first(&connection.queue).is_some_and(|piece| piece.len == 0)
+            && let Some(piece) = self.pieces.pop(&mut connection.queue)
+        {
+            self.release_origin(host, piece.origin);
+        }
+        self.advance(host, conn);
     }
 
     #[inline]
     pub(super) fn send_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
-        let Some(conn) = self.completed(completion) else { return };
+        if let Some(conn) = self.completed(completion) {
+            self.send_finished(host, conn, completion.result);
+        }
+    }
+
+    /// The result of a connection's send is there.
+    #[inline]
+    pub(super) fn send_finished<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, result: i32) {
         let Some(connection) = self.connection(conn) else { return };
         connection.sending = Sending::Idle;
         connection.tail_in_flight = false;
@@ -183,7 +202,7 @@ impl<K: Kernel> Driver<K> {
         if let Some(gather) = connection.gather.take() {
             self.gathers.push(gather);
         }
-        match completion.result {
+        match result {
             sent @ 1.. => {
                 self.bytes_sent(host, conn, sent as u32);
                 if (sent as u32) < offered { self.wait_for_room(host, conn) } else { self.advance(host, conn) }
@@ -200,9 +219,10 @@ impl<K: Kernel> Driver<K> {
     #[inline]
     fn bytes_sent<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, sent: u32) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        let mut queue = connection.queue;
         let mut left = sent;
         while left > 0 {
-            let Some(piece) = self.pieces.first(&connection.queue) else { break };
+            let Some(piece) = self.pieces.first(&queue) else { break };
             if piece.len > left {
                 piece.address = piece.address.wrapping_add(left as usize);
                 piece.len -= left;
@@ -210,12 +230,11 @@ impl<K: Kernel> Driver<K> {
             }
             left -= piece.len;
             let origin = piece.origin;
-            self.pieces.pop(&mut connection.queue);
-            match origin {
-                Origin::Slot(slot) => host.send_slot_free(slot),
-                Origin::Slab(slab) => self.buffers.slabs_mut().release_piece(slab),
-            }
+            self.pieces.pop(&mut queue);
+            self.release_origin(host, origin);
         }
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        connection.queue = queue;
         connection.waits = 0;
         connection.sent += u64::from(sent);
         self.metrics.bytes_sent += u64::from(sent);
@@ -230,21 +249,28 @@ impl<K: Kernel> Driver<K> {
             return self.advance(host, conn);
         }
         if connection.receive == Receive::Ended {
-            connection.sending = Sending::Waiting;
-            let pause = (ROOM_NS << connection.waits).min(ROOM_NS_MAX);
-            connection.waits = (connection.waits + 1).min(8);
-            connection.timer = Some(self.timers.arm(self.now + pause, Due::Room(conn)));
-            return;
+            return self.wait_by_timer(conn);
         }
         connection.sending = Sending::Blocked;
         connection.poll_cancelled = false;
         self.submit(Op::PollWritable { file: file_of(conn) }, Kind::Writable, conn);
     }
 
+    fn wait_by_timer(&mut self, conn: ConnToken) {
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        connection.sending = Sending::Waiting;
+        let pause = (ROOM_NS << connection.waits).min(ROOM_NS_MAX);
+        connection.waits = (connection.waits + 1).min(8);
+        connection.timer = Some(self.timers.arm(self.now + pause, Due::Room(conn)));
+    }
+
     pub(super) fn writable_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let Some(conn) = self.completed(completion) else { return };
-        if let Some(connection) = self.connection(conn) {
-            connection.sending = Sending::Idle;
+        let Some(connection) = self.connection(conn) else { return };
+        connection.sending = Sending::Idle;
+        // The peer has finished, which a paused or parked receive has not told: a poll would end like this each time.
+        if completion.result == i32::from(libc::POLLRDHUP) && connection.phase != Phase::Ending {
+            return self.wait_by_timer(conn);
         }
         // An error or hang-up ends the poll as well; the send that follows tells which.
         self.advance(host, conn);
@@ -265,11 +291,9 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn drop_queue<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         debug_assert_ne!(connection.sending, Sending::InFlight);
-        while let Some(piece) = self.pieces.pop(&mut connection.queue) {
-            match piece.origin {
-                Origin::Slot(slot) => host.send_slot_free(slot),
-                Origin::Slab(slab) => self.buffers.slabs_mut().release_piece(slab),
-            }
+        let mut queue = std::mem::replace(&mut connection.queue, SendQueue::EMPTY);
+        while let Some(piece) = self.pieces.pop(&mut queue) {
+            self.release_origin(host, piece.origin);
         }
     }
 }

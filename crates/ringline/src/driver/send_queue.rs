@@ -14,6 +14,8 @@ pub(super) enum Origin {
     Slot(u32),
     /// A slab that was received into.
     Slab(u32),
+    /// Memory with several users: a guard, or what a zero-copy send has taken only the first part of.
+    Shared(u32),
 }
 
 /// Bytes that are to be sent.
@@ -44,6 +46,9 @@ impl SendQueue {
         self.head == NONE
     }
 }
+
+/// A position in a queue.
+pub(super) struct Cursor(u32);
 
 /// The arena of pieces.
 pub(super) struct Pieces {
@@ -105,6 +110,31 @@ impl Pieces {
             queue.tail = NONE;
         }
         Some(piece)
+    }
+
+    /// A position before the oldest piece, for [`next`](Self::next).
+    pub(super) fn cursor(&self, queue: &SendQueue) -> Cursor {
+        Cursor(queue.head)
+    }
+
+    /// The piece behind a position, which moves on.
+    pub(super) fn next(&mut self, cursor: &mut Cursor) -> Option<&mut Piece> {
+        let node = self.nodes.get_mut(cursor.0 as usize)?;
+        cursor.0 = node.next;
+        Some(&mut node.piece)
+    }
+
+    /// Whether one of the oldest pieces, as many as one send gathers, satisfies a condition.
+    pub(super) fn any(&self, queue: &SendQueue, most: usize, condition: impl Fn(&Piece) -> bool) -> bool {
+        let mut index = queue.head;
+        for _ in 0..most {
+            let Some(node) = self.nodes.get(index as usize) else { return false };
+            if condition(&node.piece) {
+                return true;
+            }
+            index = node.next;
+        }
+        false
     }
 
     /// Names up to `into.len()` of the oldest pieces as vectors; returns how many, and whether the queue ends there.

@@ -73,6 +73,30 @@ impl<T> Slots<T> {
         }
     }
 
+    /// The occupant of a slot, of whatever generation.
+    #[inline]
+    pub(super) fn get_any(&self, slot: u32) -> Option<&T> {
+        match self.slots.get(slot as usize)? {
+            Slot { state: State::Used(value), .. } => Some(value),
+            Slot { .. } => None,
+        }
+    }
+
+    /// As [`get_any`](Self::get_any), to change it.
+    #[inline]
+    pub(super) fn get_any_mut(&mut self, slot: u32) -> Option<&mut T> {
+        match self.slots.get_mut(slot as usize)? {
+            Slot { state: State::Used(value), .. } => Some(value),
+            Slot { .. } => None,
+        }
+    }
+
+    /// Frees a slot, of whatever generation.
+    pub(super) fn remove_any(&mut self, slot: u32) -> Option<T> {
+        let generation = self.slots.get(slot as usize)?.generation;
+        self.remove(slot, generation)
+    }
+
     /// Frees a slot and raises its generation; none when the slot is not occupied by that generation.
     pub(super) fn remove(&mut self, slot: u32, generation: u32) -> Option<T> {
         let entry = self.slots.get_mut(slot as usize)?;

@@ -1,0 +1,54 @@
+//! From a configuration to a driver on a real ring: what a worker's thread does first, whichever host it runs.
+
+use ringline_ring::{RingSettings, SocketOptions, SubmissionPolling, Uring, pin_to_core};
+
+use crate::driver::{DiskLimits, Driver, DriverSettings};
+use crate::{Config, Error};
+
+/// Who a driver works for, as far as it makes a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostKind {
+    /// Tasks of this thread, which consume or copy what they receive within a turn.
+    Tasks,
+    /// JavaScript, which keeps what it was given for as long as it likes, and asks for the completions of sends when it
+    /// waits for one.
+    JavaScript,
+}
+
+/// Binds the calling thread to its core if the configuration says so, and makes worker `index`'s ring and driver. The
+/// configuration must be [valid](Config::validate).
+///
+/// # Errors
+///
+/// [`Error::PinFailed`], [`Error::RingSetup`], [`Error::ResourceLimit`],
+/// [`Error::BufferRegistration`].
+pub fn assemble(config: &Config, index: usize, host: HostKind) -> Result<Driver<Uring>, Error> {
+    if config.worker.pin_to_core {
+        pin_to_core(config.worker.core_offset.saturating_add(index)).map_err(Error::PinFailed)?;
+    }
+    let settings = settings(config, host);
+    let sqpoll = SubmissionPolling { idle_ms: config.sqpoll_idle_ms, cpu: config.sqpoll_cpu };
+    let kernel = Uring::new(&RingSettings {
+        sqpoll: config.sqpoll.then_some(sqpoll),
+        ..RingSettings::new(config.sq_entries, settings.fixed_files())
+    })?;
+    Driver::new(kernel, settings).map_err(Error::BufferRegistration)
+}
+
+fn settings(config: &Config, host: HostKind) -> DriverSettings {
+    DriverSettings {
+        max_connections: config.max_connections,
+        udp_sockets_max: 0,
+        receive_entries: config.recv_buffer.ring_size,
+        receive_buffer_size: config.recv_buffer.buffer_size,
+        receive_group: config.recv_buffer.bgid,
+        receive_for_keeps: host == HostKind::JavaScript,
+        send_slots: config.send_copy_count,
+        send_slot_size: config.send_copy_slot_size,
+        guards_max: 0,
+        zero_copy_threshold: 0,
+        sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: false },
+        disk: DiskLimits::default(),
+        flush_interval_ns: config.flush_interval_us.saturating_mul(1000),
+    }
+}
