@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use ringline::ConfigBuilder;
+use ringline::assembly::{HostKind, assemble};
 use ringline::cluster::Cluster;
-use ringline::driver::{Driver, DriverSettings, SendMemory};
-use ringline_ring::{RingSettings, SocketOptions, Uring};
+use ringline::driver::{Driver, SendMemory};
+use ringline_ring::Uring;
 
 use crate::mailbox::Mailbox;
 use crate::protocol::{Record, completion, control, flag, submission};
@@ -23,6 +25,7 @@ use crate::worker::{Sleeper, Worker};
 /// Everything a test waits for happens within this time, or the test fails.
 pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
+const CONNECTIONS: u32 = 64;
 pub(super) const SEND_SLOTS: u32 = 8;
 pub(super) const SLOT_SIZE: u32 = 4096;
 
@@ -76,7 +79,7 @@ impl FarSide {
 
     /// Starts a worker whose doorbell panics that often first, and that ticks if `tick_ns` is not 0.
     pub(super) fn start_with(panics: u32, tick_ns: u64) -> Self {
-        let memory = SharedMemory::new(SEND_SLOTS, 64).unwrap();
+        let memory = SharedMemory::new(SEND_SLOTS, CONNECTIONS).unwrap();
         let (offers, mailbox, cluster) = (OfferedSlabs::default(), Arc::<Mailbox>::default(), Cluster::new(1));
         let (sender, bell) = mpsc::channel();
         let rings = Arc::<AtomicU32>::default();
@@ -244,19 +247,14 @@ impl Drop for FarSide {
 }
 
 fn driver() -> Driver<Uring> {
-    let settings = DriverSettings {
-        max_connections: 64,
-        udp_sockets_max: 0,
-        receive_entries: 16,
-        receive_buffer_size: 16_384,
-        receive_group: 0,
-        receive_for_keeps: true,
-        send_slots: SEND_SLOTS,
-        send_slot_size: SLOT_SIZE,
-        sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
-        lazy_sends: true,
-        flush_interval_ns: 100_000,
-    };
-    let kernel = Uring::new(&RingSettings::new(64, settings.fixed_files())).unwrap();
-    Driver::new(kernel, settings).unwrap()
+    let config = ConfigBuilder::new()
+        .workers(1)
+        .pin_to_core(false)
+        .max_connections(CONNECTIONS)
+        .recv_ring_size(16)
+        .send_copy_count(SEND_SLOTS)
+        .send_copy_slot_size(SLOT_SIZE)
+        .build()
+        .unwrap();
+    assemble(&config, 0, HostKind::JavaScript).unwrap()
 }
