@@ -42,7 +42,7 @@ export interface AttachOptions {
 }
 
 /** Starts the ring thread of a worker in this environment; returns when its ring stands. */
-export declare function attachWorker(cluster: number, worker: number, options: AttachOptions, doorbell: () => void): Port
+export declare function attachWorker(cluster: number, worker: number, options: AttachOptions, doorbell: () => void): Port & { readonly control: ArrayBuffer; readonly completions: ArrayBuffer; readonly submissions: ArrayBuffer; readonly freeSlots: ArrayBuffer; readonly sentBytes: ArrayBuffer; readonly sendMemory: ArrayBuffer; readonly sendSlots: number; readonly sendSlotSize: number; readonly sendSlotStride: number; ring(): void }
 
 /** Where a cluster listens. */
 export interface Bind {
