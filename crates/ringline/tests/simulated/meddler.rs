@@ -39,6 +39,10 @@ impl Meddler {
     pub(crate) fn new(kernel: SimKernel) -> Self {
         Self { kernel, meddling: Rc::default() }
     }
+
+    pub(crate) fn simulated(&self) -> &SimKernel {
+        &self.kernel
+    }
 }
 
 impl Kernel for Meddler {

@@ -56,11 +56,7 @@ impl Rig {
 }
 
 impl<K: Kernel<Socket = SimSocket>> Rig<K> {
-    pub(crate) fn with(
-        network: NetworkOptions,
-        settings: DriverSettings,
-        kernel: impl FnOnce(&Network) -> K,
-    ) -> Self {
+    pub(crate) fn with(network: NetworkOptions, settings: DriverSettings, kernel: impl FnOnce(&Network) -> K) -> Self {
         let network = Network::with_options(network);
         let ledger = Ledger::new(settings.send_slots);
         let mut driver = Driver::new(kernel(&network), settings).unwrap();

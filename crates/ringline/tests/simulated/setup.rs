@@ -44,8 +44,14 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    pub(crate) const CALM: Self =
-        Self { name: "calm", faults: Faults::NONE, incremental: false, max_connections: (2, 8), clients: 16, message_max: 600 };
+    pub(crate) const CALM: Self = Self {
+        name: "calm",
+        faults: Faults::NONE,
+        incremental: false,
+        max_connections: (2, 8),
+        clients: 16,
+        message_max: 600,
+    };
     pub(crate) const STORM: Self = Self { name: "storm", faults: Faults::STORM, ..Self::CALM };
 
     pub(crate) const fn incremental(self) -> Self {
