@@ -44,20 +44,18 @@ pub(crate) struct Chaos {
     outbound: Vec<Outbound>,
     /// Actions on the network's calendar.
     scheduled: Rc<Cell<usize>>,
-    ring_size: usize,
 }
 
 impl Chaos {
     pub(crate) fn new(setup: Setup, seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let (network, mut driver) = setup.build(seed, &mut dice);
-        let ring_size = driver.kernel_mut().buffers_owned(GROUP);
         let address = driver.listen(loopback(0)).unwrap();
         driver.accept();
         let scheduled = Rc::default();
         let (clients, outbound) = (Vec::new(), Vec::new());
         let server = Server::new(driver);
-        Self { setup, dice, network, server, address, clients, outbound, scheduled, ring_size }
+        Self { setup, dice, network, server, address, clients, outbound, scheduled }
     }
 
     /// A run from start to end; a hash of all that happened in it.
@@ -386,7 +384,7 @@ impl Chaos {
 
     fn stop(&mut self) {
         self.server.let_go(true, &mut self.dice);
-        let ring_size = self.ring_size;
+        let ring_size = self.server.ring_size;
         self.turn_with(Wait::Poll);
         let kernel = self.server.driver.kernel_mut();
         kernel.check_buffers();
