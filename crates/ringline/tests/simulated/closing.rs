@@ -212,6 +212,29 @@ fn a15_data_is_told_before_the_end_that_came_with_it() {
 }
 
 #[test]
+fn unread_bytes_do_not_turn_the_fin_of_close_into_a_reset() {
+    for paused in [false, true] {
+        let mut rig = Rig::narrow(settings(1));
+        let (peer, conn) = rig.accept();
+        if paused {
+            assert!(rig.driver.pause_receive(conn));
+            rig.turn(Wait::Poll);
+        }
+        // More than the socket of the driver holds.
+        peer.write(&pattern(200_000));
+        rig.send(conn, b"goodbye");
+        rig.close(conn);
+        rig.until("FIN", |_| peer.unread() == 7);
+        rig.pass(LATE_NS);
+        assert_eq!((peer.read(), peer.sees_end(), peer.sees_reset()), (b"goodbye".to_vec(), true, false));
+        peer.shutdown_write();
+        rig.until_told(&Told::Closed(conn, None));
+        assert!(!peer.sees_reset());
+        rig.nothing_is_left();
+    }
+}
+
+#[test]
 fn a_reset_is_told_once_with_its_errno() {
     let mut rig = Rig::new(settings(1));
     let (peer, conn) = rig.accept();

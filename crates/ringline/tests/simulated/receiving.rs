@@ -4,6 +4,7 @@ use libc::ENOBUFS;
 use ringline_ring::{FLAG_BUFFER, Wait};
 use ringline_sim::{Fault, NetworkOptions, Remote, RingOptions, SimKernel, loopback};
 
+use crate::events::Event;
 use crate::meddler::Meddler;
 use crate::rig::{Rig, Told, pattern};
 use crate::setup::{GROUP, settings};
@@ -107,6 +108,49 @@ fn c6_a_receive_that_cannot_be_armed_again_at_once_is_armed_later() {
     rig.until_told(&Told::Bytes(conn, b"one".to_vec()));
     peer.write(b"two");
     rig.until_told(&Told::Bytes(conn, b"two".to_vec()));
+}
+
+#[test]
+fn a_paused_connection_receives_nothing_until_it_is_resumed() {
+    let mut rig = Rig::new(settings(4));
+    let (peer, conn) = rig.accept();
+    assert!(rig.driver.pause_receive(conn));
+    rig.turn(Wait::Poll);
+    peer.write(&pattern(500));
+    peer.shutdown_write();
+    rig.pass(10_000_000);
+    assert_eq!(rig.told, [Told::Adopted(conn)]);
+    // To pause again and again costs nothing either.
+    for _ in 0..1000 {
+        assert!(rig.driver.resume_receive(conn) && rig.driver.pause_receive(conn));
+    }
+    rig.pass(10_000_000);
+    assert!(rig.driver.resume_receive(conn));
+    rig.until_told(&Told::Ended(conn));
+    assert_eq!(rig.bytes(conn), pattern(500));
+}
+
+#[test]
+fn bytes_that_are_kept_do_not_keep_the_buffers_of_the_ring() {
+    let mut keeping = settings(4);
+    (keeping.receive_entries, keeping.receive_buffer_size, keeping.receive_for_keeps) = (4, 100, true);
+    let mut rig = Rig::with(NetworkOptions::default(), keeping, |network| Meddler::new(SimKernel::new(network, PLAIN)));
+    let (peer, _) = rig.accept();
+    let mut kept = Vec::new();
+    for _ in 0..1000 {
+        peer.write(&pattern(100));
+        rig.driver.turn(&mut rig.ledger, Wait::Forever).unwrap();
+        kept.extend(rig.ledger.take_events());
+    }
+    let provided = rig.driver.kernel_mut().meddling.borrow().provided.len();
+    assert_eq!(provided, 4, "buffers for {} pieces that are kept", kept.len());
+    for event in kept {
+        let Event::Received(_, chunk) = event else { panic!("{event:?}") };
+        assert_eq!(rig.driver.chunk_bytes(&chunk), pattern(100));
+        rig.ledger.disown(&chunk);
+        rig.driver.release(chunk);
+    }
+    assert_eq!(rig.driver.slabs_held(), 0);
 }
 
 #[test]
