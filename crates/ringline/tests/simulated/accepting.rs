@@ -85,15 +85,27 @@ fn d5_without_a_slot_the_socket_is_closed_and_the_next_one_served() {
 }
 
 #[test]
-fn d10_a_signal_or_a_refusing_kernel_ends_a_turn_and_nothing_else() {
+fn d10_a_signal_ends_a_turn_and_nothing_else() {
     let mut rig = Rig::new(settings(2));
     let (peer, conn) = rig.accept();
-    for fault in [Fault::Interrupted, Fault::Backpressure, Fault::Backpressure, Fault::Interrupted] {
-        rig.network.inject(fault);
+    rig.network.inject(Fault::Interrupted);
+    rig.network.schedule(1_000_000, move |_| assert!(peer.write(b"x")));
+    assert_eq!(rig.turn(Wait::Forever), []);
+    assert_eq!(rig.turn(Wait::Forever), [Told::Bytes(conn, b"x".to_vec())]);
+}
+
+#[test]
+fn d10_what_the_kernel_did_not_take_is_submitted_without_waiting() {
+    let mut rig = Rig::new(settings(2));
+    let (peer, conn) = rig.accept();
+    for times in 1..4 {
+        for _ in 0..times {
+            rig.network.inject(Fault::Backpressure);
+        }
         rig.send(conn, b"x");
+        rig.until_told(&Told::Sent(conn, times));
     }
-    rig.until_told(&Told::Sent(conn, 4));
-    assert_eq!(peer.read(), b"xxxx");
+    assert_eq!(peer.read(), b"xxx");
 }
 
 #[test]

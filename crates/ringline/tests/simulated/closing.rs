@@ -116,11 +116,14 @@ fn a8_the_time_limit_of_a_connect_does_not_outlive_it() {
     let peer = rig.network.take_connected(there).unwrap();
     close_both(&mut rig, &peer, first);
     let second = rig.connect(nowhere, Some(limit * 10));
+    let began = rig.network.now();
     assert_eq!(second.slot(), first.slot());
     rig.pass(2 * limit.as_nanos() as u64);
     assert_eq!(rig.driver.tokens(), [second], "the time of the first is not up for the second");
     assert!(!rig.told.iter().any(|told| matches!(told, Told::ConnectFailed(..))));
     rig.until_told(&Told::ConnectFailed(second, 0));
+    let passed = std::time::Duration::from_nanos(rig.network.now() - began);
+    assert!((limit * 10..limit * 11).contains(&passed), "{passed:?}");
 }
 
 #[test]
@@ -232,6 +235,27 @@ fn unread_bytes_do_not_turn_the_fin_of_close_into_a_reset() {
         assert!(!peer.sees_reset());
         rig.nothing_is_left();
     }
+}
+
+#[test]
+fn a_close_while_receiving_is_paused_does_not_wait_for_a_peer_that_waits_to_write() {
+    let options = NetworkOptions { send_buffer: 60, window: 30, receive_buffer: 100, ..NetworkOptions::default() };
+    let mut rig = Rig::on(options, RingOptions::default(), settings(1));
+    let (peer, conn) = rig.accept();
+    assert!(rig.driver.pause_receive(conn));
+    rig.turn(Wait::Poll);
+    // A peer that reads only when it has got rid of what it writes.
+    peer.write(&pattern(2000));
+    rig.send(conn, &pattern(500));
+    rig.close(conn);
+    rig.pass(LATE_NS);
+    assert_eq!(peer.in_flight(), 0, "what is discarded makes room");
+    peer.set_window(1000);
+    rig.pass(LATE_NS);
+    assert_eq!((peer.read(), peer.sees_end()), (pattern(500), true));
+    peer.shutdown_write();
+    rig.until_told(&Told::Closed(conn, None));
+    rig.nothing_is_left();
 }
 
 #[test]
