@@ -38,6 +38,11 @@ impl<K: Kernel> Driver<K> {
         match self.connection(conn) {
             Some(connection) if connection.phase == Phase::Open => {
                 connection.phase = Phase::Flushing;
+                // From now on the peer's bytes are discarded: it may have to get rid of them before it reads.
+                connection.receive_wanted = true;
+                if connection.receive == Receive::Off {
+                    self.arm_receive(conn);
+                }
                 self.touch(conn);
                 true
             }
@@ -124,10 +129,6 @@ impl<K: Kernel> Driver<K> {
         connection.phase = Phase::Lingering;
         if connection.receive != Receive::Ended {
             connection.timer = Some(self.timers.arm(deadline, Due::Linger(conn)));
-            connection.receive_wanted = true;
-            if connection.receive == Receive::Off {
-                self.arm_receive(conn);
-            }
         }
     }
 

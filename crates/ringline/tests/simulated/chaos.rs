@@ -44,20 +44,18 @@ pub(crate) struct Chaos {
     outbound: Vec<Outbound>,
     /// Actions on the network's calendar.
     scheduled: Rc<Cell<usize>>,
-    ring_size: usize,
 }
 
 impl Chaos {
     pub(crate) fn new(setup: Setup, seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let (network, mut driver) = setup.build(seed, &mut dice);
-        let ring_size = driver.kernel_mut().buffers_owned(GROUP);
         let address = driver.listen(loopback(0)).unwrap();
         driver.accept();
         let scheduled = Rc::default();
         let (clients, outbound) = (Vec::new(), Vec::new());
         let server = Server::new(driver);
-        Self { setup, dice, network, server, address, clients, outbound, scheduled, ring_size }
+        Self { setup, dice, network, server, address, clients, outbound, scheduled }
     }
 
     /// A run from start to end; a hash of all that happened in it.
@@ -206,8 +204,8 @@ impl Chaos {
             16..20 => self.server.resume(token),
             20 => self.server.close(token),
             21 => self.server.abort(token),
-            22..24 => drop(self.server.driver.shutdown_write(token)),
-            24 => drop(self.server.driver.cancel_connect(token)),
+            22..24 => _ = self.server.driver.shutdown_write(token),
+            24 => _ = self.server.driver.cancel_connect(token),
             25..28 => self.server.driver.hold_receive_buffers(self.dice.one_in(2)),
             28..34 => self.server.let_go(false, &mut self.dice),
             34 => drop(self.server.lobby.pop()),
@@ -383,7 +381,7 @@ impl Chaos {
 
     fn stop(&mut self) {
         self.server.let_go(true, &mut self.dice);
-        let ring_size = self.ring_size;
+        let ring_size = self.server.ring_size;
         self.turn_with(Wait::Poll);
         let kernel = self.server.driver.kernel_mut();
         kernel.check_buffers();

@@ -2,7 +2,7 @@
 //! to do, or does only when completions and slots meet in one unlucky order.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -17,6 +17,8 @@ use ringline_sim::{SimKernel, SimSocket};
 pub(crate) struct Meddling {
     /// Every operation so far.
     pub(crate) pushed: Vec<(Op, Tag)>,
+    /// The address of every buffer that was provided.
+    pub(crate) provided: BTreeSet<usize>,
     /// Completions that come before the kernel's own.
     pub(crate) forged: VecDeque<Completion>,
     /// Changes a completion of the kernel.
@@ -38,6 +40,10 @@ pub(crate) struct Meddler {
 impl Meddler {
     pub(crate) fn new(kernel: SimKernel) -> Self {
         Self { kernel, meddling: Rc::default() }
+    }
+
+    pub(crate) fn simulated(&self) -> &SimKernel {
+        &self.kernel
     }
 }
 
@@ -82,6 +88,7 @@ impl Kernel for Meddler {
     }
 
     unsafe fn provide_buffers(&mut self, group: u16, buffers: &[ProvidedBuffer]) {
+        self.meddling.borrow_mut().provided.extend(buffers.iter().map(|buffer| buffer.address.addr()));
         // SAFETY: the caller's promise is the one that is asked for.
         unsafe { self.kernel.provide_buffers(group, buffers) };
     }

@@ -12,6 +12,7 @@ use crate::clients::byte_of;
 use crate::dice::Dice;
 use crate::events::Event;
 use crate::ledger::{Ledger, Life};
+use crate::setup::GROUP;
 
 /// What the host knows of one connection.
 #[derive(Debug)]
@@ -47,6 +48,10 @@ pub(crate) struct Server {
     pub(crate) lobby: Vec<SimSocket>,
     kept: Vec<Kept>,
     handles: Vec<(SlabHandle, u32, Vec<u8>)>,
+    /// Buffers that the kernel is given at first.
+    pub(crate) ring_size: usize,
+    /// The most slabs that were full and held at a time.
+    held_max: usize,
     pub(crate) more: bool,
     pub(crate) turns: u64,
     /// Whether received bytes are sent on and kept by chance, or just checked.
@@ -56,7 +61,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(driver: Driver<SimKernel>) -> Self {
+    pub(crate) fn new(mut driver: Driver<SimKernel>) -> Self {
+        let ring_size = driver.kernel_mut().buffers_owned(GROUP);
         let ledger = Ledger::new(driver.send_memory().slots());
         Self {
             driver,
@@ -66,6 +72,8 @@ impl Server {
             lobby: Vec::new(),
             kept: Vec::new(),
             handles: Vec::new(),
+            ring_size,
+            held_max: 0,
             more: false,
             turns: 0,
             playful: true,
@@ -126,6 +134,7 @@ impl Server {
         let wait = if self.more { Wait::Poll } else { wait };
         self.more = self.driver.turn(&mut self.ledger, wait).unwrap().more;
         self.turns += 1;
+        self.held_max = self.held_max.max(self.driver.slabs_held());
         for event in self.ledger.take_events() {
             format!("{event:?}").hash(&mut self.history);
             self.happened(event, dice);
@@ -153,6 +162,9 @@ impl Server {
 
     /// Checks what has come against what the client has written.
     fn received(&mut self, token: ConnToken, chunk: Chunk, dice: &mut Dice) {
+        // In a turn every buffer may be filled and replaced; beyond that, slabs are made only when others are held.
+        let slabs_max = 2 * self.ring_size + self.held_max + 1;
+        assert!((chunk.slab() as usize) < slabs_max, "{chunk:?} lies in a new slab, {} were held", self.held_max);
         let bytes = self.driver.chunk_bytes(&chunk).to_vec();
         let (from, client) = (self.conn(token).received, self.conn(token).client.unwrap_or(bytes[0]));
         if self.conn(token).client.is_none() {

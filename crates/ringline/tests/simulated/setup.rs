@@ -107,13 +107,16 @@ impl Setup {
     }
 }
 
-/// Runs a property for `seeds` seeds; the message of the first that fails tells its seed.
+/// Runs a property for `seeds` seeds; the message of the first that fails tells its seed. With `SEED=7` in the
+/// environment it runs for that one alone, with `SEEDS=5000` for so many.
 pub(crate) fn for_seeds(setup: Setup, seeds: u64, property: impl Fn(Setup, u64)) {
-    for seed in 0..seeds {
-        // One seed alone, to look at it closely.
-        if std::env::var("SEED").is_ok_and(|only| only.parse() != Ok(seed)) {
-            continue;
-        }
+    let wanted =
+        |name| std::env::var(name).ok().map(|value| value.parse::<u64>().expect("a number of seeds or a seed"));
+    let seeds = match wanted("SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..wanted("SEEDS").unwrap_or(seeds),
+    };
+    for seed in seeds {
         let Err(panic) = catch_unwind(AssertUnwindSafe(|| property(setup, seed))) else { continue };
         let text = panic.downcast_ref::<String>().cloned();
         match text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)) {
