@@ -26,6 +26,6 @@ test('a missing library on a supported machine is another error, and keeps its c
   const error = nativeLoadError({ platform: 'linux', arch: 'x64', libc: 'musl' }, cause)
   t.is(error.code, 'ERR_RINGLINE_NATIVE_LIBRARY')
   t.is(error.cause, cause)
-  t.regex(error.message, /@ringline\/linux-x64-musl/)
+  t.regex(error.message, /@ringline\/binding-linux-x64-musl/)
   t.regex(error.message, /--omit=optional/)
 })

@@ -60,7 +60,7 @@ export function nativeLoadError(machine: Machine, cause: unknown): RinglineError
       'Importing the package and using its types works here; to run it, use a Linux machine, virtual machine or container.'
     return new RinglineError('ERR_RINGLINE_UNSUPPORTED_PLATFORM', message, { cause })
   }
-  const wanted = `ringline.${here}.node in bindings/native and the package @ringline/${here}`
+  const wanted = `ringline.${here}.node in bindings/native and the package @ringline/binding-${here}`
   if (!ARCHITECTURES.includes(machine.arch)) {
     const message =
       `ringline has no prebuilt library for ${here}: looked for ${wanted}; prebuilt ones exist for ${ARCHITECTURES.join(' and ')}. ` +
