@@ -39,11 +39,14 @@ export async function dial(t: ExecutionContext, server: Server<true>): Promise<S
   return socket
 }
 
-/** Reads until the peer's FIN. */
-export async function readAll(socket: Socket): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  for await (const chunk of socket) chunks.push(chunk as Buffer)
-  return Buffer.concat(chunks)
+/** Reads until the peer's FIN; writing stays possible. */
+export function readAll(socket: Socket): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    socket.on('data', (chunk: Buffer) => void chunks.push(chunk))
+    socket.once('end', () => resolve(Buffer.concat(chunks)))
+    socket.once('error', reject)
+  })
 }
 
 /** Reads exactly so many bytes. */

@@ -51,6 +51,9 @@ export class Cluster implements WorkerEvents {
   boundAddr: SocketAddress | undefined = undefined
 
   private shuttingDown = false
+  private launched = false
+  /** Workers that have ended before the launch was complete: the launch fails by them, not `closed`. */
+  private readonly endedEarly: { worker: number; failure: Error | undefined }[] = []
   private readonly running: Set<number>
   private failure: Error | undefined = undefined
   private settle!: (failure: Error | undefined) => void
@@ -73,17 +76,16 @@ export class Cluster implements WorkerEvents {
   async launch(workers: Workers): Promise<void> {
     try {
       await workers.start()
-      if (this.shuttingDown) return
-      const bound = checked(() => this.native.startCluster(this.id))
-      if (bound === null) return
-      this.boundAddr = { address: bound.ip, port: bound.port, family: bound.family === 6 ? 'IPv6' : 'IPv4' }
+      const failed = this.endedEarly.find(({ failure }) => failure !== undefined)
+      if (failed !== undefined) throw failed.failure
+      if (!this.shuttingDown) this.startAccepting()
     } catch (error) {
-      this.shuttingDown = true
-      this.running.clear()
       await workers.destroy()
       this.native.destroyCluster(this.id)
       throw error
     }
+    this.launched = true
+    for (const { worker, failure } of this.endedEarly) this.stopped(worker, failure)
   }
 
   /** Asks every worker to end; the second time does nothing. */
@@ -94,6 +96,10 @@ export class Cluster implements WorkerEvents {
   }
 
   stopped(worker: number, failure: Error | undefined): void {
+    if (!this.launched) {
+      this.endedEarly.push({ worker, failure })
+      return
+    }
     if (!this.running.delete(worker)) return
     this.failure ??= failure
     if (this.running.size > 0) {
@@ -103,6 +109,12 @@ export class Cluster implements WorkerEvents {
     this.shuttingDown = true
     this.native.destroyCluster(this.id)
     this.settle(this.failure)
+  }
+
+  private startAccepting(): void {
+    const bound = checked(() => this.native.startCluster(this.id))
+    if (bound === null) return
+    this.boundAddr = { address: bound.ip, port: bound.port, family: bound.family === 6 ? 'IPv6' : 'IPv4' }
   }
 }
 

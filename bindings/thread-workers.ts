@@ -41,6 +41,8 @@ export class ThreadWorkers implements Workers {
   async start(): Promise<void> {
     const ready: Promise<void>[] = []
     for (let worker = 0; worker < this.cluster.size; worker += 1) ready.push(this.startThread(worker))
+    // A thread that is terminated while it reads its modules leaves their files open: each may first say what became of it.
+    await Promise.allSettled(ready)
     await Promise.all(ready)
   }
 
