@@ -835,4 +835,12 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.Port = nativeBinding.Port
+module.exports.attachWorker = nativeBinding.attachWorker
+module.exports.createCluster = nativeBinding.createCluster
+module.exports.destroyCluster = nativeBinding.destroyCluster
+module.exports.probe = nativeBinding.probe
+module.exports.protocol = nativeBinding.protocol
+module.exports.shutdownCluster = nativeBinding.shutdownCluster
+module.exports.startCluster = nativeBinding.startCluster
 module.exports.version = nativeBinding.version

@@ -9,5 +9,135 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** A worker that was attached to this environment. */
+export declare class Port {
+  /** Wakes the worker out of its wait. */
+  ring(): void
+  /**
+   * The memory of a slab that an unread record names, as an ArrayBuffer. It can be had once, until the slab is
+   * retired.
+   */
+  wrapSlab(slab: number): ArrayBuffer
+  /** A copy of received bytes that an unread record names, for when the ArrayBuffer of their slab was given away. */
+  copySlab(slab: number, offset: number, length: number): Uint8Array
+  /** Begins an outbound connection; CONNECTED or CONNECT_FAILED answers with `request`. A timeout of 0 means none. */
+  connect(request: number, ip: string, port: number, timeoutMs: number): void
+  /** Gives an outbound connection up, if it does not stand yet. */
+  cancelConnect(request: number): void
+  /** Makes the worker answer with NOTIFY. */
+  notify(): void
+  /** Keeps the environment alive while the worker runs. At first it does not. */
+  ref(): void
+  /** Lets the environment end although the worker runs. */
+  unref(): void
+  /** Stops the worker at once and joins its thread. No record is written any more, STOPPED neither. */
+  stop(): void
+}
+
+/** What a worker is attached with. */
+export interface AttachOptions {
+  /** Whether the handler wants ticks. */
+  tick: boolean
+}
+
+/** Starts the ring thread of a worker in this environment; returns when its ring stands. */
+export declare function attachWorker(cluster: number, worker: number, options: AttachOptions, doorbell: () => void): Port
+
+/** Where a cluster listens. */
+export interface Bind {
+  /** An IPv4 or IPv6 address. */
+  ip: string
+  /** A port; 0 = any that is free. */
+  port: number
+}
+
+/** The address that a cluster is bound to. */
+export interface BoundAddress {
+  /** The IP address. */
+  ip: string
+  /** The port. */
+  port: number
+  /** 4 or 6. */
+  family: number
+}
+
+/** Registers a cluster and returns its identifier, unique in the process. Nothing is started. */
+export declare function createCluster(config: NativeConfig, bind?: Bind | undefined | null): number
+
+/** Shuts a cluster down and forgets its identifier. */
+export declare function destroyCluster(cluster: number): void
+
+/** The settings of a cluster. What is left out has the runtime's default. */
+export interface NativeConfig {
+  /** Submission queue entries: a power of two. */
+  sqEntries?: number
+  /** Let a kernel thread take submissions. */
+  sqpoll?: boolean
+  /** Milliseconds after which that thread sleeps. */
+  sqpollIdleMs?: number
+  /** The core of that thread. */
+  sqpollCpu?: number
+  /** The provided-buffer ring. */
+  recvBuffer?: NativeReceiveBuffers
+  /** The ring threads. */
+  worker?: NativeWorkers
+  /** Listen backlog. */
+  backlog?: number
+  /** Connections per worker. */
+  maxConnections?: number
+  /** Send slots per worker. */
+  sendCopyCount?: number
+  /** Bytes of a send slot. */
+  sendCopySlotSize?: number
+  /** Microseconds after which pending submissions go out while a large batch is processed; 0 = after the batch. */
+  flushIntervalUs?: number
+  /** Microseconds between ticks. */
+  tickTimeoutUs?: number
+  /** Set TCP_NODELAY. */
+  tcpNodelay?: boolean
+}
+
+/** The provided-buffer ring of each worker. */
+export interface NativeReceiveBuffers {
+  /** Buffers: a power of two, at most 32,768. */
+  ringSize?: number
+  /** Bytes of each. */
+  bufferSize?: number
+  /** Buffer group identifier. */
+  bgid?: number
+}
+
+/** The ring threads. */
+export interface NativeWorkers {
+  /** How many; 0 = one per core. */
+  threads?: number
+  /** Whether worker i is bound to core `coreOffset + i`. */
+  pinToCore?: boolean
+  /** The core of worker 0. */
+  coreOffset?: number
+}
+
+/** Finds out whether io_uring can be used in this process, by using it. */
+export declare function probe(): Probe
+
+/** Whether io_uring can be used in this process. */
+export interface Probe {
+  /** It can. */
+  available: boolean
+  /** A stable name of the reason why not. */
+  name?: string
+  /** The reason in words, and what to do about it. */
+  reason?: string
+}
+
+/** The constants of the shared memory by name. */
+export declare function protocol(): Record<string, number>
+
+/** Asks every worker to refuse connections, close those it has and end. Any thread may call it, any number of times. */
+export declare function shutdownCluster(cluster: number): void
+
+/** Binds and listens; every worker is handed connections from now on. Returns null for a cluster without an address. */
+export declare function startCluster(cluster: number): BoundAddress | null
+
 /** The version of the native library, which equals the version of the npm package it was built for. */
 export declare function version(): string

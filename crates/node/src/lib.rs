@@ -30,6 +30,7 @@ mod send_slots;
 mod shared_memory;
 mod shared_ring;
 mod slabs;
+mod wake_function;
 mod worker;
 
 use std::collections::HashMap;

@@ -20,7 +20,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn new(bytes: Vec<u8>, alive: &Rc<Cell<u32>>) -> GuardBox {
+    fn guard(bytes: Vec<u8>, alive: &Rc<Cell<u32>>) -> GuardBox {
         alive.set(alive.get() + 1);
         let address = bytes.as_ptr();
         GuardBox::new(Self { bytes: Rc::new(bytes), alive: Rc::clone(alive), region: RegionId::UNREGISTERED, address })
@@ -118,7 +118,7 @@ impl Bench {
     }
 
     fn send(&mut self, bytes: &[u8], key: u64) {
-        let guard = Kept::new(bytes.to_vec(), &self.alive);
+        let guard = Kept::guard(bytes.to_vec(), &self.alive);
         self.driver.send_guard(self.conn, guard, key).unwrap();
     }
 
@@ -220,7 +220,7 @@ fn more_guards_than_configured_are_refused_and_come_back() {
     for key in 0..4 {
         bench.send(b"kept", key);
     }
-    let refused = bench.driver.send_guard(bench.conn, Kept::new(vec![1, 2, 3], &bench.alive), 9).unwrap_err();
+    let refused = bench.driver.send_guard(bench.conn, Kept::guard(vec![1, 2, 3], &bench.alive), 9).unwrap_err();
     assert_eq!(refused.as_ptr_len().1, 3);
     drop(refused);
     bench.turn_until(|host| host.released.len() == 4);

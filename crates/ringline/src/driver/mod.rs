@@ -89,6 +89,8 @@ enum Due {
     Accept,
     /// There was no memory for buffers: look again.
     Buffers,
+    /// Many slabs are free: give unneeded memory back.
+    Trim,
     /// The receive of a UDP socket is to be armed again.
     Datagrams(u32),
     /// A timer of the host's, with its key.
@@ -115,6 +117,7 @@ pub struct Driver<K: Kernel> {
     /// Connections whose receive waits for buffers.
     parked: std::collections::VecDeque<ConnToken>,
     buffers_timer: bool,
+    trim_timer: bool,
     pieces: Pieces,
     /// Boxed, because each keeps its place while it is in flight.
     #[allow(clippy::vec_box)]
@@ -164,6 +167,7 @@ impl<K: Kernel> Driver<K> {
             buffers,
             parked: std::collections::VecDeque::new(),
             buffers_timer: false,
+            trim_timer: false,
             pieces: Pieces::new(),
             gathers: Vec::new(),
             send_memory,
@@ -193,7 +197,8 @@ impl<K: Kernel> Driver<K> {
         self.prepare(host);
         let stuck = self.submitter.retry();
         let look_again = std::mem::take(&mut self.sends_awaited);
-        let mut wait = if stuck || look_again { Wait::Poll } else { self.limit_wait(wait) };
+        let waiting = self.receives_wait();
+        let mut wait = if stuck || look_again || waiting { Wait::Poll } else { self.limit_wait(wait) };
         if std::mem::take(&mut self.sends_unseen) {
             wait = match wait {
                 Wait::Poll => Wait::Poll,
@@ -206,7 +211,7 @@ impl<K: Kernel> Driver<K> {
         self.now = self.submitter.kernel.now();
         let more = self.process_completions(host);
         self.fire_timers(host);
-        Ok(Turn { more: more || stuck || entered == Entered::Backpressure })
+        Ok(Turn { more: more || stuck || waiting || entered == Entered::Backpressure })
     }
 
     /// Turns what the host asked for since the last turn into submissions.
@@ -227,6 +232,10 @@ impl<K: Kernel> Driver<K> {
         }
         if !self.parked.is_empty() {
             self.unpark();
+        }
+        if !self.trim_timer && self.buffers.slabs().wants_trim() {
+            self.trim_timer = true;
+            self.timers.arm(self.now + receive::TRIM_NS, Due::Trim);
         }
         if self.udp.has_work() {
             self.prepare_udp();
@@ -310,6 +319,7 @@ impl<K: Kernel> Driver<K> {
                 Due::Room(conn) => self.look_for_room(host, conn),
                 Due::Accept => self.resume_accepting(),
                 Due::Buffers => self.buffers_timer = false,
+                Due::Trim => self.trim(),
                 Due::Datagrams(index) => self.arm_datagrams(index),
                 Due::Host(key) => host.timer(key),
             }

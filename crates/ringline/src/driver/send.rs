@@ -145,11 +145,15 @@ impl<K: Kernel> Driver<K> {
 
     /// Submits what is queued, as far as one send can hold it.
     #[inline]
-    pub(super) fn start_send(&mut self, conn: ConnToken) {
+    pub(super) fn start_send<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         let mut gather = self.gathers.pop().unwrap_or_else(Gather::new);
         let (count, all) = self.pieces.gather(&connection.queue, &mut gather.vectors);
         let bytes: usize = gather.vectors[..count].iter().map(|vector| vector.iov_len).sum();
+        if bytes == 0 {
+            self.gathers.push(gather);
+            return self.skip_empty(host, conn);
+        }
         connection.sending = Sending::InFlight;
         connection.tail_in_flight = all;
         let dependent = connection.phase != Phase::Open || connection.fin != Fin::No;
@@ -176,6 +180,20 @@ impl<K: Kernel> Driver<K> {
             return self.start_zero_copy(conn, count, message);
         }
         self.submit(Op::SendMessage { file: file_of(conn), message }, Kind::Send, conn);
+    }
+
+    /// Takes the pieces without bytes off the front of the queue: the kernel answers 0 to a send of nothing.
+    #[cold]
+    fn skip_empty<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        while self.pieces.first(&connection.queue).is_some_and(|piece| piece.len == 0) {
+            let Some(piece) = self.pieces.pop(&mut connection.queue) else { break };
+            match piece.origin {
+                Origin::Slot(slot) => host.send_slot_free(slot),
+                Origin::Slab(slab) => self.buffers.slabs_mut().release_piece(slab),
+            }
+        }
+        self.advance(host, conn);
     }
 
     #[inline]
@@ -242,21 +260,28 @@ impl<K: Kernel> Driver<K> {
             return self.advance(host, conn);
         }
         if connection.receive == Receive::Ended {
-            connection.sending = Sending::Waiting;
-            let pause = (ROOM_NS << connection.waits).min(ROOM_NS_MAX);
-            connection.waits = (connection.waits + 1).min(8);
-            connection.timer = Some(self.timers.arm(self.now + pause, Due::Room(conn)));
-            return;
+            return self.wait_by_timer(conn);
         }
         connection.sending = Sending::Blocked;
         connection.poll_cancelled = false;
         self.submit(Op::PollWritable { file: file_of(conn) }, Kind::Writable, conn);
     }
 
+    fn wait_by_timer(&mut self, conn: ConnToken) {
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        connection.sending = Sending::Waiting;
+        let pause = (ROOM_NS << connection.waits).min(ROOM_NS_MAX);
+        connection.waits = (connection.waits + 1).min(8);
+        connection.timer = Some(self.timers.arm(self.now + pause, Due::Room(conn)));
+    }
+
     pub(super) fn writable_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let Some(conn) = self.completed(completion) else { return };
-        if let Some(connection) = self.connection(conn) {
-            connection.sending = Sending::Idle;
+        let Some(connection) = self.connection(conn) else { return };
+        connection.sending = Sending::Idle;
+        // The peer has finished, which a paused or parked receive has not told: a poll would end like this each time.
+        if completion.result == i32::from(libc::POLLRDHUP) && connection.phase != Phase::Ending {
+            return self.wait_by_timer(conn);
         }
         // An error or hang-up ends the poll as well; the send that follows tells which.
         self.advance(host, conn);
