@@ -166,9 +166,6 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
 
     #[inline]
     fn turn(&mut self, more: bool) -> io::Result<bool> {
-        if self.memory.control(control::WANTS_SLOTS).load(Ordering::Relaxed) == 1 {
-            self.driver.expect_sent();
-        }
         if more || !self.announce_sleep() {
             return Ok(self.driver.turn(&mut self.bridge, Wait::Poll)?.more);
         }

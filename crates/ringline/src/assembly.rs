@@ -49,7 +49,6 @@ fn settings(config: &Config, host: HostKind) -> DriverSettings {
         zero_copy_threshold: 0,
         sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: false },
         disk: DiskLimits::default(),
-        lazy_sends: false,
         flush_interval_ns: config.flush_interval_us.saturating_mul(1000),
     }
 }

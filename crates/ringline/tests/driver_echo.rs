@@ -78,7 +78,6 @@ impl Server {
                 zero_copy_threshold: 4096,
                 sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
                 disk: DiskLimits::default(),
-                lazy_sends: true,
                 flush_interval_ns: 100_000,
             };
             let ring = RingSettings::new(64, 65);

@@ -72,7 +72,6 @@ impl Bench {
             zero_copy_threshold: 0,
             sockets: SocketOptions { nodelay: true, backlog: 4, reuse_port: false },
             disk: DiskLimits { files_max: FILES_MAX, file_operations_max: OPERATIONS_MAX, ..DiskLimits::default() },
-            lazy_sends: false,
             flush_interval_ns: 0,
         };
         let ring = RingSettings::new(16, settings.fixed_files());

@@ -84,7 +84,6 @@ impl Bench {
                 devices_max: DEVICES_MAX,
                 commands_max: COMMANDS_MAX,
             },
-            lazy_sends: false,
             flush_interval_ns: 0,
         };
         let ring = RingSettings { nvme, ..RingSettings::new(16, settings.fixed_files()) };

@@ -100,7 +100,6 @@ impl Bench {
             zero_copy_threshold: 4096,
             sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
             disk: DiskLimits::default(),
-            lazy_sends: false,
             flush_interval_ns: 0,
         };
         let kernel = Uring::new(&RingSettings::new(64, settings.fixed_files())).unwrap();

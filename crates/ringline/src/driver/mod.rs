@@ -70,9 +70,6 @@ use zero_copy::ZeroCopy;
 
 /// Completions copied out of the queue at a time.
 const REAP_BATCH: usize = 128;
-/// How long a wait may leave the completions of lazy sends unseen. Nothing depends on them as long as the kernel takes
-/// all bytes, but one that comes back short needs a poll for room.
-const UNSEEN_SENDS_NS: u64 = 1_000_000;
 /// Completions processed in one turn before the host gets to act on them.
 const TURN_COMPLETIONS_MAX: usize = 1024;
 
@@ -133,11 +130,9 @@ pub struct Driver<K: Kernel> {
     timers: Timers<Due>,
     settings: DriverSettings,
     linger_ns: u64,
-    /// Something depends on a send that was submitted since the last enter. The kernel completes sends while it takes
-    /// them and a wait does not end for them, so they have to be looked at before the next wait.
-    sends_awaited: bool,
-    /// Lazy sends were submitted since the last enter; see [`DriverSettings::lazy_sends`].
-    sends_unseen: bool,
+    /// Sends were submitted since the last enter. The kernel completes them while it takes them, and a wait does not end
+    /// for them, so they are looked at before the next wait.
+    sends_submitted: bool,
     now: u64,
     metrics: Metrics,
 }
@@ -179,8 +174,7 @@ impl<K: Kernel> Driver<K> {
             disk_seq: 0,
             timers: Timers::new(),
             linger_ns: advance::LINGER_NS,
-            sends_awaited: false,
-            sends_unseen: false,
+            sends_submitted: false,
             settings,
             now,
             metrics: Metrics::default(),
@@ -196,16 +190,9 @@ impl<K: Kernel> Driver<K> {
     pub fn turn<H: Host<K>>(&mut self, host: &mut H, wait: Wait) -> io::Result<Turn> {
         self.prepare(host);
         let stuck = self.submitter.retry();
-        let look_again = std::mem::take(&mut self.sends_awaited);
+        let sent = std::mem::take(&mut self.sends_submitted);
         let waiting = self.receives_wait();
-        let mut wait = if stuck || look_again || waiting { Wait::Poll } else { self.limit_wait(wait) };
-        if std::mem::take(&mut self.sends_unseen) {
-            wait = match wait {
-                Wait::Poll => Wait::Poll,
-                Wait::Forever => Wait::AtMost(UNSEEN_SENDS_NS),
-                Wait::AtMost(limit) => Wait::AtMost(limit.min(UNSEEN_SENDS_NS)),
-            };
-        }
+        let wait = if stuck || sent || waiting { Wait::Poll } else { self.limit_wait(wait) };
         self.metrics.enters += 1;
         let entered = self.submitter.kernel.enter(wait)?;
         self.now = self.submitter.kernel.now();

@@ -5,7 +5,7 @@
 
 use ringline_ring::{Completion, Kernel, Op, PinnedMessage};
 
-use super::connection::{Fin, Phase, Receive, Sending};
+use super::connection::{Phase, Receive, Sending};
 use super::kind::Kind;
 use super::send_queue::{Origin, Piece, SendQueue};
 use super::slabs::Chunk;
@@ -116,12 +116,6 @@ impl<K: Kernel> Driver<K> {
         self.enqueue(conn, piece).map_err(|_| chunk)
     }
 
-    /// With [`lazy sends`](super::DriverSettings::lazy_sends): somebody waits for a send to complete, so the next turn
-    /// looks at those that were submitted before it blocks.
-    pub fn expect_sent(&mut self) {
-        self.sends_awaited = true;
-    }
-
     /// Bytes that were queued and not yet taken by the kernel.
     pub fn unsent(&self, conn: ConnToken) -> Option<u64> {
         self.connections.get(conn.slot(), conn.generation()).map(|connection| connection.queued - connection.sent)
@@ -156,11 +150,8 @@ impl<K: Kernel> Driver<K> {
         }
         connection.sending = Sending::InFlight;
         connection.tail_in_flight = all;
-        let dependent = connection.phase != Phase::Open || connection.fin != Fin::No;
         connection.in_flight = bytes as u32;
-        let awaited = !self.settings.lazy_sends || !all || dependent;
-        self.sends_awaited |= awaited;
-        self.sends_unseen |= !awaited;
+        self.sends_submitted = true;
         self.metrics.sends += 1;
         let zero_copy = self.wants_zero_copy(conn, count);
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
@@ -185,13 +176,11 @@ impl<K: Kernel> Driver<K> {
     /// Takes the pieces without bytes off the front of the queue: the kernel answers 0 to a send of nothing.
     #[cold]
     fn skip_empty<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
-        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
-        while self.pieces.first(&connection.queue).is_some_and(|piece| piece.len == 0) {
-            let Some(piece) = self.pieces.pop(&mut connection.queue) else { break };
-            match piece.origin {
-                Origin::Slot(slot) => host.send_slot_free(slot),
-                Origin::Slab(slab) => self.buffers.slabs_mut().release_piece(slab),
-            }
+        while let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation())
+            && self.pieces.first(&connection.queue).is_some_and(|piece| piece.len == 0)
+            && let Some(piece) = self.pieces.pop(&mut connection.queue)
+        {
+            self.release_origin(host, piece.origin);
         }
         self.advance(host, conn);
     }

@@ -29,10 +29,6 @@ pub struct DriverSettings {
     pub sockets: SocketOptions,
     /// What the worker may have of files and NVMe devices.
     pub disk: DiskLimits,
-    /// Whether completions of sends may be reported with the next other event, or a millisecond late, which saves a
-    /// system call where one connection talks in turns. A host that sets it calls
-    /// [`Driver::expect_sent`](super::Driver::expect_sent) before a turn whenever somebody waits for a send.
-    pub lazy_sends: bool,
     /// While a large batch of completions is processed, return to the host at least this often, in nanoseconds; 0 = only
     /// when the batch is done.
     pub flush_interval_ns: u64,

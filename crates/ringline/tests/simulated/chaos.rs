@@ -109,9 +109,6 @@ impl Chaos {
                 Wait::Forever
             }
         };
-        if self.dice.one_in(4) {
-            self.server.driver.expect_sent();
-        }
         self.turn_with(wait);
         if !self.dice.one_in(4) {
             self.server.adopt_all();

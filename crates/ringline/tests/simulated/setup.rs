@@ -22,9 +22,10 @@ pub(crate) fn settings(max_connections: u32) -> DriverSettings {
         receive_for_keeps: false,
         send_slots: 64,
         send_slot_size: 4096,
-        sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
+        guards_max: 0,
+        zero_copy_threshold: 0,
         disk: DiskLimits::default(),
-        lazy_sends: false,
+        sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
         flush_interval_ns: 100_000,
     }
 }
@@ -92,8 +93,6 @@ impl Setup {
             receive_for_keeps: dice.one_in(2),
             send_slots: if tiny_pool { dice.between(1, 3) } else { 64 } as u32,
             send_slot_size: if tiny_pool { dice.between(1, largest / 8) } else { largest } as u32,
-            disk: DiskLimits::default(),
-            lazy_sends: dice.one_in(2),
             flush_interval_ns: dice.pick(&[0, 1, 100_000]),
             ..settings(max_connections)
         };
