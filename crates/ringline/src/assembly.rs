@@ -30,6 +30,7 @@ pub fn assemble(config: &Config, index: usize, host: HostKind) -> Result<Driver<
     let sqpoll = SubmissionPolling { idle_ms: config.sqpoll_idle_ms, cpu: config.sqpoll_cpu };
     let kernel = Uring::new(&RingSettings {
         sqpoll: config.sqpoll.then_some(sqpoll),
+        nvme: config.nvme.is_some(),
         ..RingSettings::new(config.sq_entries, settings.fixed_files())
     })?;
     Driver::new(kernel, settings).map_err(Error::BufferRegistration)
@@ -48,7 +49,17 @@ fn settings(config: &Config, host: HostKind) -> DriverSettings {
         guards_max: 0,
         zero_copy_threshold: 0,
         sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: false },
-        disk: DiskLimits::default(),
+        disk: disk_limits(config),
         flush_interval_ns: config.flush_interval_us.saturating_mul(1000),
+    }
+}
+
+fn disk_limits(config: &Config) -> DiskLimits {
+    let (files, nvme) = (config.direct_io.as_ref(), config.nvme.as_ref());
+    DiskLimits {
+        files_max: files.map_or(0, |files| files.max_files),
+        file_operations_max: files.map_or(0, |files| files.max_commands_in_flight),
+        devices_max: nvme.map_or(0, |nvme| nvme.max_devices),
+        commands_max: nvme.map_or(0, |nvme| nvme.max_commands_in_flight),
     }
 }

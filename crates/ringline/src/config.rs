@@ -6,7 +6,7 @@ mod builder;
 
 use ringline_ring::{SLOT_MAX, available_cores};
 
-use crate::Error;
+use crate::{DirectIoConfig, Error, NvmeConfig};
 
 pub use builder::ConfigBuilder;
 
@@ -16,6 +16,9 @@ pub const RECV_RING_SIZE_MAX: u16 = 32_768;
 pub const SQ_ENTRIES_MAX: u32 = 32_768;
 /// Most bytes of a provided buffer, and of a send slot.
 pub const BUFFER_SIZE_MAX: u32 = 1 << 30;
+
+/// Most files, devices and disk operations of a worker.
+pub const DISK_LIMIT_MAX: u32 = 65_536;
 
 /// The provided buffers that a worker's connections receive into.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +99,10 @@ pub struct Config {
     pub tcp_nodelay: bool,
     /// Tasks that [`spawn`](crate::spawn) may have running on a worker. More than 0. Default 256.
     pub standalone_task_capacity: usize,
+    /// Files past the page cache, if wanted. Default none.
+    pub direct_io: Option<DirectIoConfig>,
+    /// NVMe commands, if wanted. They make the entries of a worker's ring twice as large. Default none.
+    pub nvme: Option<NvmeConfig>,
 }
 
 impl Default for Config {
@@ -117,6 +124,8 @@ impl Default for Config {
             tick_timeout_us: 1000,
             tcp_nodelay: true,
             standalone_task_capacity: 256,
+            direct_io: None,
+            nvme: None,
         }
     }
 }
@@ -143,6 +152,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), Error> {
         self.validate_ring()?;
         self.validate_memory()?;
+        self.validate_disk()?;
         check(
             (1..=i32::MAX as u32).contains(&self.backlog),
             "backlog",
@@ -161,6 +171,20 @@ impl Config {
             self.standalone_task_capacity,
             "greater than 0",
         )
+    }
+
+    fn validate_disk(&self) -> Result<(), Error> {
+        let legal = "between 1 and 65536";
+        let within = |field, value: u32| check((1..=DISK_LIMIT_MAX).contains(&value), field, value, legal);
+        if let Some(files) = &self.direct_io {
+            within("direct_io.max_files", files.max_files)?;
+            within("direct_io.max_commands_in_flight", files.max_commands_in_flight)?;
+        }
+        if let Some(devices) = &self.nvme {
+            within("nvme.max_devices", devices.max_devices)?;
+            within("nvme.max_commands_in_flight", devices.max_commands_in_flight)?;
+        }
+        Ok(())
     }
 
     fn validate_ring(&self) -> Result<(), Error> {

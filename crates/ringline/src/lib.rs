@@ -56,19 +56,29 @@
 pub mod assembly;
 pub mod cluster;
 pub mod config;
+pub mod direct_io;
 pub mod driver;
 pub mod error;
 pub mod guard;
 pub mod handler;
 mod launch;
+pub mod nvme;
 mod runtime;
 
 pub use config::{Config, ConfigBuilder, RecvBufferConfig, WorkerConfig};
+pub use direct_io::{
+    AlignedBuffer, DirectIoCompletion, DirectIoConfig, DirectIoFile, DirectIoOp, DirectIoOptions, direct_io_fsync,
+    direct_io_read, direct_io_write, open_direct_io_file, open_direct_io_file_with,
+};
 pub use error::Error;
 pub use guard::{GuardBox, RegionId, SendGuard};
 pub use handler::{AsyncEventHandler, ConnToken, DriverCtx};
 pub use launch::{RinglineBuilder, ShutdownHandle, WorkerHandle};
+pub use nvme::{
+    NvmeCompletion, NvmeConfig, NvmeDevice, NvmeOp, NvmeStatus, nvme_flush, nvme_read, nvme_write, open_nvme_device,
+};
 pub use runtime::{
-    ConnCtx, ConnectFuture, ParseResult, RECV_HIGH_WATER, RecvReadyFuture, SendFuture, TaskId, WithBytesFuture,
-    WithDataFuture, connect, connect_with_timeout, request_shutdown, spawn,
+    ConnCtx, ConnectFuture, DiskIoFuture, DiskSyncFuture, OpenDeviceFuture, OpenFileFuture, ParseResult,
+    RECV_HIGH_WATER, RecvReadyFuture, SendFuture, TaskId, WithBytesFuture, WithDataFuture, connect,
+    connect_with_timeout, request_shutdown, spawn,
 };

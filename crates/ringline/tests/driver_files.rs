@@ -71,7 +71,7 @@ impl Bench {
             guards_max: 0,
             zero_copy_threshold: 0,
             sockets: SocketOptions { nodelay: true, backlog: 4, reuse_port: false },
-            disk: DiskLimits { files_max: FILES_MAX, file_operations_max: OPERATIONS_MAX },
+            disk: DiskLimits { files_max: FILES_MAX, file_operations_max: OPERATIONS_MAX, ..DiskLimits::default() },
             flush_interval_ns: 0,
         };
         let ring = RingSettings::new(16, settings.fixed_files());

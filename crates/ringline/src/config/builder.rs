@@ -1,7 +1,7 @@
 //! Setting the fields of a [`Config`] by name, in a chain.
 
 use super::{Config, RecvBufferConfig, WorkerConfig};
-use crate::Error;
+use crate::{DirectIoConfig, Error, NvmeConfig};
 
 /// Builds a [`Config`]. What is not set keeps its default.
 ///
@@ -79,6 +79,10 @@ impl ConfigBuilder {
         tcp_nodelay(bool) => tcp_nodelay;
         /// Sets [`Config::standalone_task_capacity`]; default 256 tasks.
         standalone_task_capacity(usize) => standalone_task_capacity;
+        /// Sets [`Config::direct_io`]; default none.
+        direct_io(Option<DirectIoConfig>) => direct_io;
+        /// Sets [`Config::nvme`]; default none.
+        nvme(Option<NvmeConfig>) => nvme;
     }
 
     /// Validates and yields the configuration.

@@ -357,7 +357,7 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// The number of the next disk operation.
-    pub(super) fn next_disk_seq(&mut self) -> u64 {
+    pub(crate) fn next_disk_seq(&mut self) -> u64 {
         self.disk_seq += 1;
         self.disk_seq
     }

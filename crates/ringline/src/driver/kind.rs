@@ -36,8 +36,14 @@ pub(super) enum Kind {
     FileOperation = 33,
     /// The end of a file's fixed file; the slot is the file's.
     FileClose = 34,
-    /// A request to give up the open of a file; the slot is the file's.
+    /// A request to give up the open of a file or device.
     CancelOpen = 35,
+    /// The open of an NVMe device; the slot is the device's.
+    DeviceOpen = 36,
+    /// An NVMe command; the slot is the command's.
+    NvmeCommand = 37,
+    /// The end of a device's fixed file; the slot is the device's.
+    DeviceClose = 38,
     /// A zero-copy send; slot and generation are the flight's.
     ZeroCopy = 14,
 }
@@ -64,6 +70,9 @@ impl Kind {
             33 => Self::FileOperation,
             34 => Self::FileClose,
             35 => Self::CancelOpen,
+            36 => Self::DeviceOpen,
+            37 => Self::NvmeCommand,
+            38 => Self::DeviceClose,
             14 => Self::ZeroCopy,
             _ => return None,
         })

@@ -13,6 +13,9 @@ mod files;
 mod host;
 mod kind;
 mod metrics;
+mod nvme;
+mod nvme_refused;
+mod nvme_status;
 mod receive;
 mod receive_buffers;
 mod send;
@@ -39,6 +42,9 @@ pub use file_refused::{FileRefused, Misaligned, Place};
 pub use files::{FileCompletion, FileOp, FileToken};
 pub use host::Host;
 pub use metrics::Metrics;
+pub use nvme::{CommandCompletion, DeviceToken, NvmeOp};
+pub use nvme_refused::{NvmeError, NvmeRefused};
+pub use nvme_status::NvmeStatus;
 pub use receive_buffers::SLAB_BYTES;
 pub use send::SendRefused;
 pub use send_memory::SendMemory;
@@ -52,6 +58,7 @@ use accept::Acceptor;
 use connection::Connection;
 use files::Files;
 use kind::Kind;
+use nvme::Devices;
 use receive_buffers::ReceiveBuffers;
 use send::Gather;
 use send_queue::Pieces;
@@ -116,6 +123,7 @@ pub struct Driver<K: Kernel> {
     acceptor: Acceptor,
     udp: Udp,
     files: Files,
+    devices: Devices,
     /// The number of the disk operation that was begun last.
     disk_seq: u64,
     zero_copy: ZeroCopy,
@@ -162,6 +170,7 @@ impl<K: Kernel> Driver<K> {
             zero_copy: ZeroCopy::new(settings.guards_max, settings.zero_copy_threshold),
             udp: Udp::new(settings.receive_group.wrapping_add(1)),
             files: Files::new(settings.disk.files_max, settings.disk.file_operations_max),
+            devices: Devices::new(settings.disk.devices_max, settings.disk.commands_max),
             disk_seq: 0,
             timers: Timers::new(),
             linger_ns: advance::LINGER_NS,
@@ -281,6 +290,9 @@ impl<K: Kernel> Driver<K> {
             Some(Kind::FileOperation) => self.file_operation_completed(host, completion),
             Some(Kind::FileClose) => self.file_close_completed(host, completion),
             Some(Kind::CancelOpen) => {}
+            Some(Kind::DeviceOpen) => self.device_open_completed(host, completion),
+            Some(Kind::NvmeCommand) => self.nvme_command_completed(host, completion),
+            Some(Kind::DeviceClose) => self.device_close_completed(host, completion),
             Some(Kind::ZeroCopy) => self.zero_copy_completed(host, completion),
             None => debug_assert!(false, "a completion of no kind: {completion:?}"),
         }

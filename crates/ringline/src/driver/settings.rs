@@ -38,20 +38,24 @@ impl DriverSettings {
     /// Entries that the kernel's file table must have: one per connection, the listener, one per UDP socket, one per file
     /// and NVMe device.
     pub const fn fixed_files(&self) -> u32 {
-        self.first_disk_file() + self.disk.files_max
+        self.first_disk_file() + self.disk.files_max + self.disk.devices_max
     }
 
-    /// The first entry of the file table that is a file's.
+    /// The first entry of the file table that is a file's; those of devices follow.
     pub(super) const fn first_disk_file(&self) -> u32 {
         self.max_connections + 1 + self.udp_sockets_max
     }
 }
 
-/// How many files a worker may have open, and how much may be in flight on them. The default is none.
+/// How many files and NVMe devices a worker may have open, and how much may be in flight on them. The default is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiskLimits {
     /// Files open at a time, those that are being opened or closed included; 0 when files are not enabled.
     pub files_max: u32,
     /// Operations in flight on files.
     pub file_operations_max: u32,
+    /// NVMe devices open at a time; 0 when NVMe is not enabled. The ring must have been made for it.
+    pub devices_max: u32,
+    /// NVMe commands in flight.
+    pub commands_max: u32,
 }

@@ -9,7 +9,10 @@ mod conn_ctx;
 mod connect;
 mod connection;
 mod current;
+mod disk;
+mod disk_futures;
 mod events;
+mod outcomes;
 mod receive;
 mod receive_futures;
 mod send;
@@ -30,18 +33,21 @@ use crate::{Config, Error};
 
 pub use conn_ctx::ConnCtx;
 pub use connect::{ConnectFuture, connect, connect_with_timeout};
+pub use disk_futures::{DiskIoFuture, DiskSyncFuture, OpenDeviceFuture, OpenFileFuture};
 pub use receive::RECV_HIGH_WATER;
 pub use receive_futures::{ParseResult, RecvReadyFuture, WithBytesFuture, WithDataFuture};
 pub use send::SendFuture;
 pub use tasks::{TaskId, spawn};
 
 pub(crate) use conn_ctx::{NOT_SEND, NotSend};
+pub(crate) use disk::{file_refused, nvme_refused};
 pub(crate) use worker::{Status, Worker};
 
 use accumulator::Accumulators;
 use arrivals::Arrivals;
 use connect::Attempt;
 use connection::Connections;
+use disk::Disk;
 use send::SendPool;
 use tasks::Tasks;
 use waiters::ForeignWakes;
@@ -76,6 +82,7 @@ pub(crate) struct AsyncHost {
     incoming: Vec<OwnedFd>,
     /// Outbound connections that the handler asked for and that stand now.
     established: Vec<ConnToken>,
+    disk: Disk,
     foreign: ForeignWakes,
     /// Another thread has rung.
     rung: bool,
@@ -99,6 +106,7 @@ impl Core {
             attempts: HashMap::new(),
             incoming: Vec::new(),
             established: Vec::new(),
+            disk: Disk::new(),
             foreign: ForeignWakes::new(),
             // Messages may have been posted before the doorbell was known.
             rung: true,
