@@ -172,17 +172,3 @@ fn pieces_without_bytes_are_no_error() {
     rig.turn(Wait::Poll);
     assert_eq!((rig.ledger.slots_out(), rig.driver.is_open(conn)), (0, true));
 }
-
-#[test]
-fn a_lazy_send_that_comes_back_short_is_looked_at_within_its_time() {
-    let mut lazy = settings(2);
-    lazy.lazy_sends = true;
-    let mut rig = Rig::new(lazy);
-    let (peer, conn) = rig.accept();
-    rig.network.inject(Fault::ShortSend(3));
-    rig.send(conn, b"hello");
-    let before = rig.network.now();
-    rig.until_told(&Told::Sent(conn, 5));
-    assert!(rig.network.now() - before < 3_000_000, "{} ns", rig.network.now() - before);
-    assert_eq!(peer.read(), b"hello");
-}
