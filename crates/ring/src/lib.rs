@@ -14,6 +14,7 @@ mod address;
 mod affinity;
 mod buffer_group;
 mod buffer_test;
+pub mod clock;
 mod completion;
 mod datagram;
 mod doorbell;

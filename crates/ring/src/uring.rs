@@ -29,7 +29,7 @@ use crate::buffer_group::BufferGroup;
 use crate::setup::{self, RingSettings, SetupError, SetupFlags};
 use crate::{
     Adopted, Completion, Doorbell, Entered, FileIndex, Kernel, Op, ProvidedBuffer, QueueFull, SocketOptions, Tag, Wait,
-    buffer_test, sockets, submission,
+    buffer_test, clock, sockets, submission,
 };
 
 /// An io_uring instance. It belongs to the thread that makes it.
@@ -286,10 +286,7 @@ impl Kernel for Uring {
 
     #[inline]
     fn now(&self) -> u64 {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: the structure lives across the call, which cannot fail for this clock.
-        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+        clock::now()
     }
 
     fn incremental_buffers(&self) -> bool {

@@ -16,6 +16,8 @@ pub const RECV_RING_SIZE_MAX: u16 = 32_768;
 pub const SQ_ENTRIES_MAX: u32 = 32_768;
 /// Most bytes of a provided buffer, and of a send slot.
 pub const BUFFER_SIZE_MAX: u32 = 1 << 30;
+/// Most sleeps and timeouts of a worker.
+pub const TIMER_SLOTS_MAX: u32 = 65_535;
 
 /// The provided buffers that a worker's connections receive into.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +98,8 @@ pub struct Config {
     pub tcp_nodelay: bool,
     /// Tasks that [`spawn`](crate::spawn) may have running on a worker. More than 0. Default 256.
     pub standalone_task_capacity: usize,
+    /// Sleeps and timeouts that may be armed on a worker at a time. 1 to 65,535. Default 256.
+    pub timer_slots: u32,
 }
 
 impl Default for Config {
@@ -117,6 +121,7 @@ impl Default for Config {
             tick_timeout_us: 1000,
             tcp_nodelay: true,
             standalone_task_capacity: 256,
+            timer_slots: 256,
         }
     }
 }
@@ -160,7 +165,8 @@ impl Config {
             "standalone_task_capacity",
             self.standalone_task_capacity,
             "greater than 0",
-        )
+        )?;
+        check((1..=TIMER_SLOTS_MAX).contains(&self.timer_slots), "timer_slots", self.timer_slots, "between 1 and 65535")
     }
 
     fn validate_ring(&self) -> Result<(), Error> {

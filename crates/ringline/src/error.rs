@@ -57,6 +57,41 @@ pub enum Error {
     },
 }
 
+/// As many sleeps and timeouts are armed on the worker as its [`timer_slots`](crate::Config::timer_slots) allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TimerExhausted {
+    /// The worker's `timer_slots`.
+    pub limit: u32,
+}
+
+impl fmt::Display for TimerExhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "all {} timers of this worker are armed; raise timer_slots", self.limit)
+    }
+}
+
+impl std::error::Error for TimerExhausted {}
+
+/// The time of a [`timeout`](crate::timeout) was up before its future was ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Elapsed;
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time was up before the future was ready")
+    }
+}
+
+impl std::error::Error for Elapsed {}
+
+impl From<Elapsed> for io::Error {
+    fn from(elapsed: Elapsed) -> Self {
+        Self::new(io::ErrorKind::TimedOut, elapsed)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -64,11 +64,13 @@ mod launch;
 mod runtime;
 
 pub use config::{Config, ConfigBuilder, RecvBufferConfig, WorkerConfig};
-pub use error::Error;
+pub use error::{Elapsed, Error, TimerExhausted};
 pub use guard::{GuardBox, RegionId, SendGuard};
 pub use handler::{AsyncEventHandler, ConnToken, DriverCtx};
 pub use launch::{RinglineBuilder, ShutdownHandle, WorkerHandle};
 pub use runtime::{
-    ConnCtx, ConnectFuture, ParseResult, RECV_HIGH_WATER, RecvReadyFuture, SendFuture, TaskId, WithBytesFuture,
-    WithDataFuture, connect, connect_with_timeout, request_shutdown, spawn,
+    ConnCtx, ConnectFuture, Deadline, Either, Either3, Join, Join3, ParseResult, RECV_HIGH_WATER, RecvReadyFuture,
+    Select, Select3, SendFuture, SleepFuture, TaskId, TimeoutFuture, WithBytesFuture, WithDataFuture, connect,
+    connect_with_timeout, join, join3, request_shutdown, select, select3, sleep, sleep_until, spawn, timeout,
+    timeout_at, try_sleep, try_sleep_until, try_timeout, try_timeout_at,
 };

@@ -79,6 +79,8 @@ impl ConfigBuilder {
         tcp_nodelay(bool) => tcp_nodelay;
         /// Sets [`Config::standalone_task_capacity`]; default 256 tasks.
         standalone_task_capacity(usize) => standalone_task_capacity;
+        /// Sets [`Config::timer_slots`]; default 256 armed sleeps and timeouts.
+        timer_slots(u32) => timer_slots;
     }
 
     /// Validates and yields the configuration.

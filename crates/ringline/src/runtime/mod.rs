@@ -5,15 +5,19 @@
 
 mod accumulator;
 mod arrivals;
+mod combinators;
 mod conn_ctx;
 mod connect;
 mod connection;
 mod current;
+mod deadline;
 mod events;
 mod receive;
 mod receive_futures;
 mod send;
+mod sleeps;
 mod tasks;
+mod timers;
 mod waiters;
 mod waker;
 mod worker;
@@ -28,12 +32,18 @@ use ringline_ring::Uring;
 use crate::driver::{ConnToken, Driver};
 use crate::{Config, Error};
 
+pub use combinators::{Either, Either3, Join, Join3, Select, Select3, join, join3, select, select3};
 pub use conn_ctx::ConnCtx;
 pub use connect::{ConnectFuture, connect, connect_with_timeout};
+pub use deadline::Deadline;
 pub use receive::RECV_HIGH_WATER;
 pub use receive_futures::{ParseResult, RecvReadyFuture, WithBytesFuture, WithDataFuture};
 pub use send::SendFuture;
 pub use tasks::{TaskId, spawn};
+pub use timers::{
+    SleepFuture, TimeoutFuture, sleep, sleep_until, timeout, timeout_at, try_sleep, try_sleep_until, try_timeout,
+    try_timeout_at,
+};
 
 pub(crate) use conn_ctx::{NOT_SEND, NotSend};
 pub(crate) use worker::{Status, Worker};
@@ -43,6 +53,7 @@ use arrivals::Arrivals;
 use connect::Attempt;
 use connection::Connections;
 use send::SendPool;
+use sleeps::Sleeps;
 use tasks::Tasks;
 use waiters::ForeignWakes;
 use waker::{RemoteWakes, TaskHeader};
@@ -70,6 +81,7 @@ pub(crate) struct AsyncHost {
     accumulator_limit: usize,
     pool: SendPool,
     tasks: Tasks,
+    sleeps: Sleeps,
     /// Connects whose outcome nobody has taken yet.
     attempts: HashMap<ConnToken, Attempt>,
     /// Accepted sockets that no worker has been chosen for yet.
@@ -96,6 +108,7 @@ impl Core {
             accumulator_limit: config.recv_accumulator_limit,
             pool: SendPool::new(config.send_copy_count),
             tasks: Tasks::new(Arc::clone(&remote), config.standalone_task_capacity),
+            sleeps: Sleeps::new(config.timer_slots),
             attempts: HashMap::new(),
             incoming: Vec::new(),
             established: Vec::new(),
