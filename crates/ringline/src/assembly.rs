@@ -32,7 +32,9 @@ pub fn assemble(config: &Config, index: usize, host: HostKind) -> Result<Driver<
         sqpoll: config.sqpoll.then_some(sqpoll),
         ..RingSettings::new(config.sq_entries, settings.fixed_files())
     })?;
-    Driver::new(kernel, settings).map_err(Error::BufferRegistration)
+    let mut driver = Driver::new(kernel, settings).map_err(Error::BufferRegistration)?;
+    driver.register_memory(&config.registered_regions).map_err(Error::BufferRegistration)?;
+    Ok(driver)
 }
 
 fn settings(config: &Config, host: HostKind) -> DriverSettings {
@@ -45,8 +47,8 @@ fn settings(config: &Config, host: HostKind) -> DriverSettings {
         receive_for_keeps: host == HostKind::JavaScript,
         send_slots: config.send_copy_count,
         send_slot_size: config.send_copy_slot_size,
-        guards_max: 0,
-        zero_copy_threshold: 0,
+        guards_max: config.send_slab_slots,
+        zero_copy_threshold: config.send_zc_threshold,
         sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: false },
         lazy_sends: host == HostKind::JavaScript,
         flush_interval_ns: config.flush_interval_us.saturating_mul(1000),

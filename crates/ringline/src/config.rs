@@ -6,7 +6,7 @@ mod builder;
 
 use ringline_ring::{SLOT_MAX, available_cores};
 
-use crate::Error;
+use crate::{Error, MemoryRegion};
 
 pub use builder::ConfigBuilder;
 
@@ -16,6 +16,10 @@ pub const RECV_RING_SIZE_MAX: u16 = 32_768;
 pub const SQ_ENTRIES_MAX: u32 = 32_768;
 /// Most bytes of a provided buffer, and of a send slot.
 pub const BUFFER_SIZE_MAX: u32 = 1 << 30;
+/// Most registered regions; the kernel's bound.
+pub const REGIONS_MAX: usize = 16_384;
+/// Most bytes of a registered region; the kernel's bound.
+pub const REGION_BYTES_MAX: usize = 1 << 30;
 /// Most sleeps and timeouts of a worker.
 pub const TIMER_SLOTS_MAX: u32 = 65_535;
 
@@ -88,6 +92,14 @@ pub struct Config {
     pub send_copy_count: u32,
     /// Bytes of a send slot. More than 0. Default 16,384.
     pub send_copy_slot_size: u32,
+    /// Guards of zero-copy sends that may be queued or in flight on a worker. More than 0. Default 512.
+    pub send_slab_slots: u32,
+    /// A guard of fewer bytes is copied by the kernel, because zero-copy does not pay for small payloads; 0 = always
+    /// zero-copy. Default 4096.
+    pub send_zc_threshold: u32,
+    /// Memory that every worker registers with the kernel; a [`RegionId`](crate::RegionId) is a position here. At most
+    /// 16,384 regions. Default none.
+    pub registered_regions: Vec<MemoryRegion>,
     /// While a large batch of completions is processed, submit what is pending at least this often, in microseconds;
     /// 0 = only after the batch. Default 100.
     pub flush_interval_us: u64,
@@ -117,6 +129,9 @@ impl Default for Config {
             recv_accumulator_limit: 128 << 20,
             send_copy_count: 1024,
             send_copy_slot_size: 16_384,
+            send_slab_slots: 512,
+            send_zc_threshold: 4096,
+            registered_regions: Vec::new(),
             flush_interval_us: 100,
             tick_timeout_us: 1000,
             tcp_nodelay: true,
@@ -222,7 +237,16 @@ impl Config {
             "send_copy_slot_size",
             self.send_copy_slot_size,
             "between 1 and 1073741824 (1 GiB)",
-        )
+        )?;
+        check(self.send_slab_slots > 0, "send_slab_slots", self.send_slab_slots, "greater than 0")?;
+        let regions = self.registered_regions.len();
+        check(regions <= REGIONS_MAX, "registered_regions", format!("{regions} regions"), "at most 16384 regions")?;
+        for region in &self.registered_regions {
+            let len = region.len();
+            let legal = (1..=REGION_BYTES_MAX).contains(&len);
+            check(legal, "registered_regions", format!("{len} bytes"), "between 1 and 1073741824 bytes (1 GiB) each")?;
+        }
+        Ok(())
     }
 }
 

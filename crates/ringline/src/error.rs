@@ -4,6 +4,8 @@ use std::{fmt, io};
 
 use ringline_ring::{OpenFilesLimit, SetupError};
 
+use crate::guard::RegionId;
+
 /// What can go wrong in the runtime.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -30,6 +32,37 @@ pub enum Error {
         needed: u32,
         /// Slots that were free.
         free: u32,
+    },
+    /// There are not enough free guard slots. Nothing was queued; slots come back as the kernel lets go of memory.
+    GuardLimitReached {
+        /// Guards of the send.
+        needed: u32,
+        /// Slots that were free.
+        free: u32,
+    },
+    /// A scatter-gather send or a chain has more parts than is possible. Nothing was queued.
+    TooManyParts {
+        /// What there are too many of.
+        of: &'static str,
+        /// How many there may be.
+        max: usize,
+    },
+    /// A guard names a region that is not among
+    /// [`registered_regions`](crate::Config::registered_regions). Nothing was queued.
+    InvalidRegion {
+        /// The region that it names.
+        region: RegionId,
+        /// How many regions are registered.
+        registered: usize,
+    },
+    /// The memory of a guard does not lie in the region that the guard names. Nothing was queued.
+    PointerOutOfRegion {
+        /// The region that it names.
+        region: RegionId,
+        /// The address of its first byte.
+        address: usize,
+        /// Number of its bytes.
+        len: u32,
     },
     /// A limit of the process is too low and may not be raised. The text says which, and how to raise it.
     ResourceLimit(OpenFilesLimit),
@@ -111,6 +144,20 @@ impl fmt::Display for Error {
                 f,
                 "the send needs {needed} slots of the copy pool and {free} are free; wait for earlier sends, or raise \
                  send_copy_count"
+            ),
+            Self::GuardLimitReached { needed, free } => write!(
+                f,
+                "the send needs {needed} guard slots and {free} are free; wait for earlier sends, or raise \
+                 send_slab_slots"
+            ),
+            Self::TooManyParts { of, max } => write!(f, "a send has at most {max} {of}; split it"),
+            Self::InvalidRegion { region, registered } => {
+                write!(f, "{region:?} is not registered: registered_regions has {registered} regions, counted from 0")
+            }
+            Self::PointerOutOfRegion { region, address, len } => write!(
+                f,
+                "the guard's {len} bytes at {address:#x} do not lie in {region:?}; name the region that they lie in, or \
+                 RegionId::UNREGISTERED"
             ),
             Self::ResourceLimit(limit) => limit.fmt(f),
             Self::InvalidConfig { field, value, legal } => write!(f, "{field} is {value}, but must be {legal}"),

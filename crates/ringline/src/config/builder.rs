@@ -1,7 +1,7 @@
 //! Setting the fields of a [`Config`] by name, in a chain.
 
 use super::{Config, RecvBufferConfig, WorkerConfig};
-use crate::Error;
+use crate::{Error, MemoryRegion};
 
 /// Builds a [`Config`]. What is not set keeps its default.
 ///
@@ -71,6 +71,12 @@ impl ConfigBuilder {
         send_copy_count(u32) => send_copy_count;
         /// Sets [`Config::send_copy_slot_size`]; default 16,384 bytes.
         send_copy_slot_size(u32) => send_copy_slot_size;
+        /// Sets [`Config::send_slab_slots`]; default 512 guards.
+        send_slab_slots(u32) => send_slab_slots;
+        /// Sets [`Config::send_zc_threshold`]; default 4096 bytes.
+        send_zc_threshold(u32) => send_zc_threshold;
+        /// Sets [`Config::registered_regions`]; default none.
+        registered_regions(Vec<MemoryRegion>) => registered_regions;
         /// Sets [`Config::flush_interval_us`]; default 100 µs.
         flush_interval_us(u64) => flush_interval_us;
         /// Sets [`Config::tick_timeout_us`]; default 1000 µs.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::driver::ConnToken;
 use crate::runtime::{self, ConnCtx, with_worker};
-use crate::{Error, request_shutdown};
+use crate::{Error, SendBuilder, WorkerUsage, request_shutdown, worker_usage};
 
 /// The worker, for the time of an [`on_tick`](crate::AsyncEventHandler::on_tick) or
 /// [`on_notify`](crate::AsyncEventHandler::on_notify). Connections are named by their tokens; a stale token is refused.
@@ -27,6 +27,11 @@ impl<'a> DriverCtx<'a> {
     /// Those of [`ConnCtx::send_nowait`].
     pub fn send(&mut self, conn: ConnToken, data: &[u8]) -> Result<(), Error> {
         ConnCtx::new(conn).send_nowait(data)
+    }
+
+    /// Begins a send of several parts, some of them without a copy; see [`SendBuilder`].
+    pub fn send_parts<'d>(&mut self, conn: ConnToken) -> SendBuilder<'d> {
+        SendBuilder::new(conn)
     }
 
     /// Closes a connection after its queued sends; see [`ConnCtx::close`].
@@ -77,6 +82,12 @@ impl<'a> DriverCtx<'a> {
 
     fn begin_connect(&mut self, peer: SocketAddr, timeout: Option<Duration>) -> Result<ConnToken, Error> {
         with_worker(|inner| inner.connect(peer, timeout, true)).unwrap_or(Err(Error::OutsideWorker))
+    }
+
+    /// What the worker has in use.
+    pub fn usage(&self) -> WorkerUsage {
+        // A `DriverCtx` exists only during a worker's turn.
+        worker_usage().unwrap_or_default()
     }
 
     /// Asks for no further [`on_tick`](crate::AsyncEventHandler::on_tick) calls: the worker then sleeps until something

@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use super::connection::Phase;
 use super::{
-    ConnectFuture, Inner, ParseResult, RecvReadyFuture, SendFuture, WithBytesFuture, WithDataFuture, connect,
-    connect_with_timeout, with_worker,
+    AsyncSendBuilder, ConnectFuture, Inner, ParseResult, RecvReadyFuture, SendFuture, WithBytesFuture, WithDataFuture,
+    connect, connect_with_timeout, with_worker,
 };
 use crate::Error;
 use crate::driver::ConnToken;
@@ -172,6 +172,11 @@ impl ConnCtx {
     /// The future yields those of `send_nowait`, or [`Error::Io`] when the connection ends before all was taken.
     pub fn send(&self, data: &[u8]) -> SendFuture {
         SendFuture::new(self.token, data.len(), self.queue(data))
+    }
+
+    /// Begins a send of several parts, some of them without a copy; see [`AsyncSendBuilder`].
+    pub fn send_parts<'a>(&self) -> AsyncSendBuilder<'a> {
+        AsyncSendBuilder::new(self.token)
     }
 
     #[inline]

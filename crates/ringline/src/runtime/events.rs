@@ -80,6 +80,10 @@ impl Host<Uring> for AsyncHost {
         }
     }
 
+    fn guard_released(&mut self, _key: u64) {
+        self.guards_released = true;
+    }
+
     fn timer(&mut self, key: u64) {
         self.sleeps.fired(key, &mut self.foreign);
     }

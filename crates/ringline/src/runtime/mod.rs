@@ -15,9 +15,11 @@ mod events;
 mod receive;
 mod receive_futures;
 mod send;
+mod send_parts;
 mod sleeps;
 mod tasks;
 mod timers;
+mod usage;
 mod waiters;
 mod waker;
 mod worker;
@@ -39,11 +41,13 @@ pub use deadline::Deadline;
 pub use receive::RECV_HIGH_WATER;
 pub use receive_futures::{ParseResult, RecvReadyFuture, WithBytesFuture, WithDataFuture};
 pub use send::SendFuture;
+pub use send_parts::{AsyncSendBuilder, MAX_GUARDS, MAX_IOVECS, SendBuilder, SendPart};
 pub use tasks::{TaskId, spawn};
 pub use timers::{
     SleepFuture, TimeoutFuture, sleep, sleep_until, timeout, timeout_at, try_sleep, try_sleep_until, try_timeout,
     try_timeout_at,
 };
+pub use usage::{WorkerUsage, worker_usage};
 
 pub(crate) use conn_ctx::{NOT_SEND, NotSend};
 pub(crate) use worker::{Status, Worker};
@@ -89,6 +93,8 @@ pub(crate) struct AsyncHost {
     /// Outbound connections that the handler asked for and that stand now.
     established: Vec<ConnToken>,
     foreign: ForeignWakes,
+    /// The driver holds guards that are to be dropped.
+    guards_released: bool,
     /// Another thread has rung.
     rung: bool,
     /// A task asked for the end of the runtime.
@@ -96,6 +102,7 @@ pub(crate) struct AsyncHost {
     /// The worker is shutting down: nothing new begins.
     stopping: bool,
     max_connections: u32,
+    guards_max: u32,
 }
 
 impl Core {
@@ -113,11 +120,13 @@ impl Core {
             incoming: Vec::new(),
             established: Vec::new(),
             foreign: ForeignWakes::new(),
+            guards_released: false,
             // Messages may have been posted before the doorbell was known.
             rung: true,
             shutdown_requested: false,
             stopping: false,
             max_connections: config.max_connections,
+            guards_max: config.send_slab_slots,
         };
         Self { inner: RefCell::new(Inner { driver, host }), ready: RefCell::default(), remote }
     }

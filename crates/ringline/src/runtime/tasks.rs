@@ -65,6 +65,11 @@ impl Tasks {
         if self.spawned < self.spawned_max { Ok(()) } else { Err(Error::TaskLimitReached { limit: self.spawned_max }) }
     }
 
+    /// Tasks that [`spawn`] started and that have not ended.
+    pub(crate) fn spawned(&self) -> usize {
+        self.spawned
+    }
+
     /// Adds a task and puts it on the ready queue.
     pub(crate) fn insert(&mut self, owner: Owner, future: BoxFuture, ready: &mut Vec<u32>) -> TaskId {
         let task = self.free.pop().unwrap_or_else(|| self.grow());

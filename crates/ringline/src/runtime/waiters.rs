@@ -19,6 +19,7 @@ pub(crate) struct Waiters {
     /// What `kept` waits for.
     due: u64,
     /// More wakers, while several tasks wait.
+    #[allow(clippy::box_collection, reason = "an idle connection pays one pointer")]
     others: Option<Box<Vec<(u64, Waker)>>>,
 }
 

@@ -121,6 +121,7 @@ impl<H: AsyncEventHandler> Worker<H> {
             inner.driver.turn(&mut inner.host, wait).map(|turn| turn.more)
         })?;
         wake_foreign(&core);
+        drop_released_guards(&core);
         Ok(Status::Running)
     }
 
@@ -223,7 +224,9 @@ impl<H: AsyncEventHandler> Worker<H> {
     fn is_over(&self, core: &Core) -> bool {
         let Some(stop_at) = self.stop_at else { return false };
         core.with(|inner| {
-            let closed = inner.driver.open_connections() == 0 && !inner.driver.is_listening();
+            let closed = inner.driver.open_connections() == 0
+                && inner.driver.zero_copy_in_flight() == 0
+                && !inner.driver.is_listening();
             closed || inner.driver.clock() >= stop_at
         })
     }
@@ -309,5 +312,18 @@ fn wake_foreign(core: &Core) {
         .with(|inner| if inner.host.foreign.is_empty() { Vec::new() } else { std::mem::take(&mut inner.host.foreign) });
     for waker in wakers {
         let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+    }
+}
+
+/// Drops the guards that the kernel no longer needs. Their drops may use the worker, and a panic goes no further.
+#[inline]
+fn drop_released_guards(core: &Core) {
+    if !core.with(|inner| std::mem::take(&mut inner.host.guards_released)) {
+        return;
+    }
+    let mut guards = Vec::new();
+    core.with(|inner| inner.driver.take_released_guards(&mut guards));
+    for guard in guards {
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(guard)));
     }
 }
