@@ -9,6 +9,9 @@ use crate::{Direction, Op};
 /// submission, with a short count or −EAGAIN, instead of arming a poll and sending at a time of its own choice.
 const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
+/// A link of a chain waits instead: it would break the chain by coming back short.
+const SEND_ALL_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+
 /// Asks that the notification of a zero-copy send says whether the kernel copied (IORING_SEND_ZC_REPORT_USAGE, which the
 /// io-uring crate does not export).
 const REPORT_USAGE: u16 = 1 << 3;
@@ -29,6 +32,9 @@ pub(crate) fn entry(op: Op, doorbell: std::os::fd::RawFd) -> Entry {
         }
         Op::SendMessage { file, message } => {
             opcode::SendMsg::new(types::Fixed(file.0), message.0).flags(SEND_FLAGS as u32).build()
+        }
+        Op::SendMessageAll { file, message } => {
+            opcode::SendMsg::new(types::Fixed(file.0), message.0).flags(SEND_ALL_FLAGS as u32).build()
         }
         Op::SendZeroCopy { file, bytes, buffer } => opcode::SendZc::new(types::Fixed(file.0), bytes.address, bytes.len)
             .flags(SEND_FLAGS)

@@ -22,6 +22,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring};
 
@@ -125,6 +126,11 @@ impl Uring {
         // SAFETY: memory that the entry names was promised to stay until the operation has completed, by whoever made
         // the pinned value. The doorbell's descriptor is owned by `self`.
         unsafe { self.ring.submission().push(&entry) }.map_err(|_| QueueFull)
+    }
+
+    fn store_chain(&mut self, entries: &[Entry]) -> Result<(), QueueFull> {
+        // SAFETY: as in `store`.
+        unsafe { self.ring.submission().push_multiple(entries) }.map_err(|_| QueueFull)
     }
 
     /// Makes room by submitting, without waiting, and tries once more.
@@ -244,6 +250,24 @@ impl Kernel for Uring {
         if op.completes_inline() {
             self.inline_queued += 1;
         }
+        Ok(())
+    }
+
+    fn push_chain(&mut self, links: &[(Op, Tag)]) -> Result<(), QueueFull> {
+        let doorbell = self.doorbell.raw_fd();
+        let entry = |&(op, tag): &(Op, Tag)| submission::entry(op, doorbell).user_data(tag.bits());
+        let mut entries: Vec<Entry> = links.iter().map(|link| entry(link).flags(Flags::IO_LINK)).collect();
+        // The last one would link to whatever is queued next.
+        if let (Some(last), Some(link)) = (entries.last_mut(), links.last()) {
+            *last = entry(link);
+        }
+        if self.store_chain(&entries).is_err() {
+            // A failure is not lost: see `store_when_full`.
+            let _ = self.submit();
+            self.store_chain(&entries)?;
+        }
+        self.in_flight += links.len() as u32;
+        self.inline_queued += links.iter().filter(|(op, _)| op.completes_inline()).count() as u32;
         Ok(())
     }
 

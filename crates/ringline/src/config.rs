@@ -6,6 +6,7 @@ mod builder;
 
 use ringline_ring::{SLOT_MAX, available_cores};
 
+use crate::driver::CHAIN_LINKS_MAX;
 use crate::{Error, MemoryRegion};
 
 pub use builder::ConfigBuilder;
@@ -108,6 +109,9 @@ pub struct Config {
     pub tick_timeout_us: u64,
     /// Set TCP_NODELAY on accepted and outbound sockets. Default true.
     pub tcp_nodelay: bool,
+    /// Submissions of a [chain](crate::ConnCtx::send_chain) of sends. 0 to 64, and never more than `sq_entries`; 0 disables
+    /// chains. Default 16.
+    pub max_chain_length: u32,
     /// Tasks that [`spawn`](crate::spawn) may have running on a worker. More than 0. Default 256.
     pub standalone_task_capacity: usize,
     /// Sleeps and timeouts that may be armed on a worker at a time. 1 to 65,535. Default 256.
@@ -135,6 +139,7 @@ impl Default for Config {
             flush_interval_us: 100,
             tick_timeout_us: 1000,
             tcp_nodelay: true,
+            max_chain_length: 16,
             standalone_task_capacity: 256,
             timer_slots: 256,
         }
@@ -174,6 +179,12 @@ impl Config {
             "max_connections",
             self.max_connections,
             "between 1 and 16777215 (2^24 - 1)",
+        )?;
+        check(
+            self.max_chain_length as usize <= CHAIN_LINKS_MAX,
+            "max_chain_length",
+            self.max_chain_length,
+            "between 0 and 64",
         )?;
         check(
             self.standalone_task_capacity > 0,

@@ -40,7 +40,15 @@ pub enum Error {
         /// Slots that were free.
         free: u32,
     },
-    /// A scatter-gather send or a chain has more parts than is possible. Nothing was queued.
+    /// A chain needs more submissions than [`max_chain_length`](crate::Config::max_chain_length) allows, or chains are
+    /// disabled. Nothing was queued.
+    ChainTooLong {
+        /// Submissions of the chain: one per link, more for very long ones.
+        needed: usize,
+        /// How many there may be; also bounded by `sq_entries`.
+        limit: usize,
+    },
+    /// A scatter-gather send has more parts than is possible. Nothing was queued.
     TooManyParts {
         /// What there are too many of.
         of: &'static str,
@@ -149,6 +157,11 @@ impl fmt::Display for Error {
                 f,
                 "the send needs {needed} guard slots and {free} are free; wait for earlier sends, or raise \
                  send_slab_slots"
+            ),
+            Self::ChainTooLong { limit: 0, .. } => f.write_str("chains are disabled: max_chain_length is 0"),
+            Self::ChainTooLong { needed, limit } => write!(
+                f,
+                "the chain needs {needed} links and may have {limit}; shorten it, or raise max_chain_length and sq_entries"
             ),
             Self::TooManyParts { of, max } => write!(f, "a send has at most {max} {of}; split it"),
             Self::InvalidRegion { region, registered } => {

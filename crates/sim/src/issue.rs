@@ -34,6 +34,7 @@ impl SimKernel {
             Op::Close { file } => self.close(file, tag),
             Op::Cancel { target } => self.cancel(target, tag),
             Op::ReceiveDatagrams { .. } => self.violation("the simulated network has no datagrams"),
+            Op::SendMessageAll { .. } => self.violation("the simulated kernel knows no chains"),
             Op::SendZeroCopy { .. } | Op::SendMessageZeroCopy { .. } => self.violation("the simulated kernel copies"),
             Op::PollDoorbell => {
                 self.hear_bell();
@@ -216,5 +217,6 @@ const fn code(op: &Op) -> i32 {
         Op::ReceiveDatagrams { .. } => 11,
         Op::SendZeroCopy { .. } => 12,
         Op::SendMessageZeroCopy { .. } => 13,
+        Op::SendMessageAll { .. } => 14,
     }
 }

@@ -83,6 +83,8 @@ impl ConfigBuilder {
         tick_timeout_us(u64) => tick_timeout_us;
         /// Sets [`Config::tcp_nodelay`]; default true.
         tcp_nodelay(bool) => tcp_nodelay;
+        /// Sets [`Config::max_chain_length`]; default 16 links.
+        max_chain_length(u32) => max_chain_length;
         /// Sets [`Config::standalone_task_capacity`]; default 256 tasks.
         standalone_task_capacity(usize) => standalone_task_capacity;
         /// Sets [`Config::timer_slots`]; default 256 armed sleeps and timeouts.

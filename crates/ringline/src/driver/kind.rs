@@ -32,6 +32,10 @@ pub(super) enum Kind {
     DatagramRoom = 13,
     /// A zero-copy send; slot and generation are the flight's.
     ZeroCopy = 14,
+    /// A link of a connection's chain.
+    Chain = 15,
+    /// A request to end a connection's chain.
+    CancelChain = 16,
 }
 
 impl Kind {
@@ -53,6 +57,8 @@ impl Kind {
             12 => Self::Datagram,
             13 => Self::DatagramRoom,
             14 => Self::ZeroCopy,
+            15 => Self::Chain,
+            16 => Self::CancelChain,
             _ => return None,
         })
     }

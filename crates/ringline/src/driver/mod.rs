@@ -6,6 +6,7 @@
 
 mod accept;
 mod advance;
+mod chains;
 mod connect;
 mod connection;
 mod host;
@@ -32,11 +33,12 @@ use std::sync::Arc;
 use ringline_ring::{Completion, Doorbell, Entered, FileIndex, Kernel, Op, Tag, Wait};
 
 pub use accept::AdoptError;
+pub use chains::CHAIN_LINKS_MAX;
 pub use connect::ConnectError;
 pub use host::Host;
 pub use metrics::Metrics;
 pub use receive_buffers::SLAB_BYTES;
-pub use send::SendRefused;
+pub use send::{GATHER_MAX, SendRefused};
 pub use send_memory::SendMemory;
 pub use settings::DriverSettings;
 pub use slabs::{Chunk, SlabHandle};
@@ -46,6 +48,7 @@ pub use token::ConnToken;
 pub use udp::{DATAGRAM_BYTES_MAX, DatagramRefused, UdpToken};
 
 use accept::Acceptor;
+use chains::Chains;
 use connection::Connection;
 use kind::Kind;
 use receive_buffers::ReceiveBuffers;
@@ -107,6 +110,7 @@ pub struct Driver<K: Kernel> {
     /// Boxed, because each keeps its place while it is in flight.
     #[allow(clippy::vec_box)]
     gathers: Vec<Box<Gather>>,
+    chains: Chains,
     send_memory: Arc<SendMemory>,
     acceptor: Acceptor,
     udp: Udp,
@@ -150,6 +154,7 @@ impl<K: Kernel> Driver<K> {
             buffers_timer: false,
             pieces: Pieces::new(),
             gathers: Vec::new(),
+            chains: Chains::new(),
             send_memory,
             acceptor: Acceptor::new(),
             zero_copy: ZeroCopy::new(settings.guards_max, settings.zero_copy_threshold),
@@ -271,6 +276,8 @@ impl<K: Kernel> Driver<K> {
             Some(Kind::Datagrams) => self.datagram_received(host, completion),
             Some(Kind::Datagram) => self.datagram_sent(host, completion),
             Some(Kind::DatagramRoom) => self.datagram_room(completion),
+            Some(Kind::Chain) => self.chain_completed(host, completion),
+            Some(Kind::CancelChain) => self.chain_cancel_completed(host, completion),
             Some(Kind::ZeroCopy) => self.zero_copy_completed(host, completion),
             None => debug_assert!(false, "a completion of no kind: {completion:?}"),
         }

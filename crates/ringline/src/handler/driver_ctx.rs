@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::driver::ConnToken;
 use crate::runtime::{self, ConnCtx, with_worker};
-use crate::{Error, SendBuilder, WorkerUsage, request_shutdown, worker_usage};
+use crate::{ChainBuilder, Error, SendBuilder, WorkerUsage, request_shutdown, worker_usage};
 
 /// The worker, for the time of an [`on_tick`](crate::AsyncEventHandler::on_tick) or
 /// [`on_notify`](crate::AsyncEventHandler::on_notify). Connections are named by their tokens; a stale token is refused.
@@ -32,6 +32,19 @@ impl<'a> DriverCtx<'a> {
     /// Begins a send of several parts, some of them without a copy; see [`SendBuilder`].
     pub fn send_parts<'d>(&mut self, conn: ConnToken) -> SendBuilder<'d> {
         SendBuilder::new(conn)
+    }
+
+    /// Queues a chain of sends; see [`ConnCtx::send_chain`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ConnCtx::send_chain_nowait`].
+    pub fn send_chain<'d>(
+        &mut self,
+        conn: ConnToken,
+        add: impl FnOnce(ChainBuilder<'d>) -> ChainBuilder<'d>,
+    ) -> Result<(), Error> {
+        ConnCtx::new(conn).send_chain_nowait(add)
     }
 
     /// Closes a connection after its queued sends; see [`ConnCtx::close`].

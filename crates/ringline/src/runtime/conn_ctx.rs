@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use super::connection::Phase;
 use super::{
-    AsyncSendBuilder, ConnectFuture, Inner, ParseResult, RecvReadyFuture, SendFuture, WithBytesFuture, WithDataFuture,
-    connect, connect_with_timeout, with_worker,
+    AsyncSendBuilder, ChainBuilder, ConnectFuture, Inner, ParseResult, RecvReadyFuture, SendFuture, WithBytesFuture,
+    WithDataFuture, connect, connect_with_timeout, with_worker,
 };
 use crate::Error;
 use crate::driver::ConnToken;
@@ -177,6 +177,36 @@ impl ConnCtx {
     /// Begins a send of several parts, some of them without a copy; see [`AsyncSendBuilder`].
     pub fn send_parts<'a>(&self) -> AsyncSendBuilder<'a> {
         AsyncSendBuilder::new(self.token)
+    }
+
+    /// Queues a chain of sends at the call: links that the kernel runs one after the other, each as soon as the one before
+    /// is out, all or nothing. The future resolves to the bytes of all links when the last one is out.
+    ///
+    /// A chain begins when everything that was queued before is out; what is queued after it follows it, so that calls
+    /// keep their order whatever is in flight. When a link fails, those behind it are cancelled, and the connection ends
+    /// with the error of the one that failed.
+    ///
+    /// ```no_run
+    /// # async fn example(conn: ringline::ConnCtx) -> Result<(), ringline::Error> {
+    /// assert_eq!(conn.send_chain(|chain| chain.copy(b"head").copy(b"body")).await?, 8);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The future yields those of [`send_chain_nowait`](Self::send_chain_nowait), or [`Error::Io`] when the connection
+    /// ends before all was taken.
+    pub fn send_chain<'a>(&self, add: impl FnOnce(ChainBuilder<'a>) -> ChainBuilder<'a>) -> SendFuture {
+        ChainBuilder::submit_await(self.token, add)
+    }
+
+    /// As [`send_chain`](Self::send_chain), but does not tell when the chain is out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ChainTooLong`], and those of [`SendBuilder::submit`](crate::SendBuilder::submit).
+    pub fn send_chain_nowait<'a>(&self, add: impl FnOnce(ChainBuilder<'a>) -> ChainBuilder<'a>) -> Result<(), Error> {
+        ChainBuilder::submit(self.token, add).0.map(drop)
     }
 
     #[inline]

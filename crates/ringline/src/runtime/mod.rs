@@ -15,6 +15,7 @@ mod events;
 mod receive;
 mod receive_futures;
 mod send;
+mod send_chain;
 mod send_parts;
 mod sleeps;
 mod tasks;
@@ -41,6 +42,7 @@ pub use deadline::Deadline;
 pub use receive::RECV_HIGH_WATER;
 pub use receive_futures::{ParseResult, RecvReadyFuture, WithBytesFuture, WithDataFuture};
 pub use send::SendFuture;
+pub use send_chain::ChainBuilder;
 pub use send_parts::{AsyncSendBuilder, MAX_GUARDS, MAX_IOVECS, SendBuilder, SendPart};
 pub use tasks::{TaskId, spawn};
 pub use timers::{
@@ -103,6 +105,7 @@ pub(crate) struct AsyncHost {
     stopping: bool,
     max_connections: u32,
     guards_max: u32,
+    chain_links_max: usize,
 }
 
 impl Core {
@@ -127,6 +130,7 @@ impl Core {
             stopping: false,
             max_connections: config.max_connections,
             guards_max: config.send_slab_slots,
+            chain_links_max: send_chain::chain_links_max(config.max_chain_length, config.sq_entries),
         };
         Self { inner: RefCell::new(Inner { driver, host }), ready: RefCell::default(), remote }
     }

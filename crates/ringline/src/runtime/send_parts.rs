@@ -60,21 +60,20 @@ impl<'a, const MAX: usize> Parts<'a, MAX> {
         if let Some(error) = self.latched.take() {
             return (Err(error), 0);
         }
-        let len = self.parts().map(part_len).sum();
+        let len = self.parts[..self.count].iter().flatten().map(SendPart::len).sum();
         let queued = with_worker(|inner| inner.send_parts(conn, &mut self.parts[..self.count]));
         // What was not queued is dropped here, where nothing is borrowed: a guard's drop may use the worker.
         (queued.unwrap_or(Err(Error::OutsideWorker)), len)
     }
-
-    fn parts(&self) -> impl Iterator<Item = &SendPart<'a>> {
-        self.parts[..self.count].iter().flatten()
-    }
 }
 
-fn part_len(part: &SendPart<'_>) -> usize {
-    match part {
-        SendPart::Copy(bytes) => bytes.len(),
-        SendPart::Guard(guard) => guard.as_ptr_len().1 as usize,
+impl SendPart<'_> {
+    /// Number of bytes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            SendPart::Copy(bytes) => bytes.len(),
+            SendPart::Guard(guard) => guard.as_ptr_len().1 as usize,
+        }
     }
 }
 
@@ -82,20 +81,24 @@ impl Inner {
     /// Queues all parts or none. Guards that were queued are taken out of `parts`; empty ones stay.
     fn send_parts(&mut self, conn: ConnToken, parts: &mut [Option<SendPart<'_>>]) -> Result<u64, Error> {
         self.check_open(conn)?;
-        self.check_room(conn, parts.iter().flatten())?;
+        self.check_room(conn, parts.iter().flatten(), false)?;
         let mut end = 0;
-        for slot in parts {
-            end = match slot {
-                Some(SendPart::Copy(bytes)) if !bytes.is_empty() => self.send(conn, bytes)?,
-                Some(SendPart::Guard(guard)) if guard.as_ptr_len().1 > 0 => {
-                    let Some(SendPart::Guard(guard)) = slot.take() else { unreachable!("matched above") };
-                    let queued = self.driver.send_guard(conn, guard, 0);
-                    queued.unwrap_or_else(|_| unreachable!("room for it was found before"))
-                }
-                _ => end,
-            };
+        for part in parts.iter_mut().filter(|part| part.as_ref().is_some_and(|part| part.len() > 0)) {
+            end = self.queue_part(conn, part)?;
         }
         Ok(end)
+    }
+
+    /// Queues a part that has bytes and for which room was found; returns the position of its end.
+    pub(super) fn queue_part(&mut self, conn: ConnToken, part: &mut Option<SendPart<'_>>) -> Result<u64, Error> {
+        match part.take() {
+            Some(SendPart::Guard(guard)) => {
+                let queued = self.driver.send_guard(conn, guard, 0);
+                Ok(queued.unwrap_or_else(|_| unreachable!("room for it was found before")))
+            }
+            Some(SendPart::Copy(bytes)) => self.send(conn, bytes),
+            None => unreachable!("each part is queued once"),
+        }
     }
 
     /// Whether the connection takes bytes.
@@ -107,13 +110,22 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether there are slots and guards for all parts, and the guards' memory lies in their regions.
-    fn check_room<'p>(&mut self, conn: ConnToken, parts: impl Iterator<Item = &'p SendPart<'p>>) -> Result<(), Error> {
+    /// Whether there are slots and guards for all parts, and the guards' memory lies in their regions. Unless they are
+    /// `sealed`, parts share slots.
+    pub(super) fn check_room<'p>(
+        &mut self,
+        conn: ConnToken,
+        parts: impl Iterator<Item = &'p SendPart<'p>>,
+        sealed: bool,
+    ) -> Result<(), Error> {
         let slot_size = self.driver.send_memory().slot_size() as usize;
         // What the last slot still has room for.
         let mut room = self.driver.appendable(conn) as usize;
         let (mut slots, mut guards) = (0, 0);
         for part in parts {
+            if sealed {
+                room = 0;
+            }
             match part {
                 SendPart::Copy(bytes) => {
                     let rest = bytes.len().saturating_sub(room);
