@@ -148,7 +148,47 @@ impl ConnCtx {
         Some(answer)
     }
 
-    /// Resolves when bytes are buffered, or no more will come.
+    /// Has received bytes go straight into memory of the caller's until it is full: first those that are buffered, then
+    /// what comes, each copied once. What comes after that is buffered as always, and readers wait meanwhile.
+    /// [`recv_ready`](Self::recv_ready) tells when something has come, [`take_recv_sink`](Self::take_recv_sink) how much.
+    ///
+    /// ```no_run
+    /// # async fn example(conn: ringline::ConnCtx) -> Result<Vec<u8>, ringline::Error> {
+    /// let mut body = vec![0; 1 << 20];
+    /// let mut filled = 0;
+    /// while filled < body.len() {
+    ///     // SAFETY: the sink is taken below, before the vector is touched again. (A task that may be dropped in between
+    ///     // has to take the sink in a destructor.)
+    ///     unsafe { conn.set_recv_sink(body[filled..].as_mut_ptr(), body.len() - filled)? };
+    ///     conn.recv_ready().await;
+    ///     match conn.take_recv_sink() {
+    ///         Some(count @ 1..) => filled += count,
+    ///         _ => break, // The peer has finished early.
+    ///     }
+    /// }
+    /// # Ok(body) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConnection`] when the connection is closed, [`Error::Io`] of kind
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) when it has a sink already.
+    ///
+    /// # Safety
+    ///
+    /// The `len` bytes at `address` must be writable, and nothing else may read or write them, until `take_recv_sink` has
+    /// returned or this connection has been closed from this side.
+    pub unsafe fn set_recv_sink(&self, address: *mut u8, len: usize) -> Result<(), Error> {
+        with_worker(|inner| inner.set_sink(self.token, address, len)).unwrap_or(Err(Error::OutsideWorker))
+    }
+
+    /// Ends [`set_recv_sink`](Self::set_recv_sink): its memory is the caller's again. Returns how many bytes it received;
+    /// none when no sink is set, or the connection's slot has another owner.
+    pub fn take_recv_sink(&self) -> Option<usize> {
+        with_worker(|inner| inner.take_sink(self.token)).flatten()
+    }
+
+    /// Resolves when bytes are buffered, a [receive sink](Self::set_recv_sink) has received some, or no more will come.
     pub fn recv_ready(&self) -> RecvReadyFuture {
         RecvReadyFuture::new(self.token)
     }

@@ -17,6 +17,7 @@ mod receive_futures;
 mod send;
 mod send_chain;
 mod send_parts;
+mod sink;
 mod sleeps;
 mod tasks;
 mod timers;
