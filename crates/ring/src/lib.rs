@@ -41,5 +41,6 @@ pub use memory::{Region, page_size};
 pub use op::{Direction, FileIndex, Op, PinnedAddress, PinnedBytes, PinnedMessage};
 pub use probe::{Capabilities, Unavailable, probe};
 pub use setup::{RingSettings, SetupError, SubmissionPolling};
+pub use sockets::bind_datagram;
 pub use tag::{SLOT_BITS, SLOT_MAX, Tag};
 pub use uring::Uring;

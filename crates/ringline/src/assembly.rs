@@ -40,7 +40,7 @@ pub fn assemble(config: &Config, index: usize, host: HostKind) -> Result<Driver<
 fn settings(config: &Config, host: HostKind) -> DriverSettings {
     DriverSettings {
         max_connections: config.max_connections,
-        udp_sockets_max: 0,
+        udp_sockets_max: config.udp_bind.len() as u32,
         receive_entries: config.recv_buffer.ring_size,
         receive_buffer_size: config.recv_buffer.buffer_size,
         receive_group: config.recv_buffer.bgid,
@@ -49,7 +49,7 @@ fn settings(config: &Config, host: HostKind) -> DriverSettings {
         send_slot_size: config.send_copy_slot_size,
         guards_max: config.send_slab_slots,
         zero_copy_threshold: config.send_zc_threshold,
-        sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: false },
+        sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: config.reuse_port },
         lazy_sends: host == HostKind::JavaScript,
         flush_interval_ns: config.flush_interval_us.saturating_mul(1000),
     }

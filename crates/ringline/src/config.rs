@@ -4,6 +4,8 @@
 
 mod builder;
 
+use std::net::SocketAddr;
+
 use ringline_ring::{SLOT_MAX, available_cores};
 
 use crate::driver::CHAIN_LINKS_MAX;
@@ -17,6 +19,8 @@ pub const RECV_RING_SIZE_MAX: u16 = 32_768;
 pub const SQ_ENTRIES_MAX: u32 = 32_768;
 /// Most bytes of a provided buffer, and of a send slot.
 pub const BUFFER_SIZE_MAX: u32 = 1 << 30;
+/// Most UDP sockets of a worker.
+pub const UDP_SOCKETS_MAX: usize = 1024;
 /// Most registered regions; the kernel's bound.
 pub const REGIONS_MAX: usize = 16_384;
 /// Most bytes of a registered region; the kernel's bound.
@@ -109,6 +113,12 @@ pub struct Config {
     pub tick_timeout_us: u64,
     /// Set TCP_NODELAY on accepted and outbound sockets. Default true.
     pub tcp_nodelay: bool,
+    /// Every worker listens with its own SO_REUSEPORT socket, and the kernel chooses the worker of a connection by a hash of
+    /// its addresses: less balanced than the round-robin of the default, but no connection changes its worker. Default
+    /// false.
+    pub reuse_port: bool,
+    /// Addresses that every worker binds a UDP socket of its own to, with SO_REUSEPORT. At most 1024. Default none.
+    pub udp_bind: Vec<SocketAddr>,
     /// Submissions of a [chain](crate::ConnCtx::send_chain) of sends. 0 to 64, and never more than `sq_entries`; 0 disables
     /// chains. Default 16.
     pub max_chain_length: u32,
@@ -139,6 +149,8 @@ impl Default for Config {
             flush_interval_us: 100,
             tick_timeout_us: 1000,
             tcp_nodelay: true,
+            reuse_port: false,
+            udp_bind: Vec::new(),
             max_chain_length: 16,
             standalone_task_capacity: 256,
             timer_slots: 256,
@@ -180,6 +192,8 @@ impl Config {
             self.max_connections,
             "between 1 and 16777215 (2^24 - 1)",
         )?;
+        let addresses = self.udp_bind.len();
+        check(addresses <= UDP_SOCKETS_MAX, "udp_bind", format!("{addresses} addresses"), "at most 1024 addresses")?;
         check(
             self.max_chain_length as usize <= CHAIN_LINKS_MAX,
             "max_chain_length",

@@ -83,6 +83,8 @@ pub enum Error {
         /// What would be possible.
         legal: &'static str,
     },
+    /// Another future of the same UDP socket waits for a datagram already. It goes on waiting.
+    UdpReceiverWaits,
     /// As many tasks run as `standalone_task_capacity` allows.
     TaskLimitReached {
         /// The worker's `standalone_task_capacity`.
@@ -96,6 +98,41 @@ pub enum Error {
         /// The worker that could not start.
         worker: usize,
     },
+}
+
+/// Why a datagram was not queued.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum UdpSendError {
+    /// There are not enough free slots in the send copy pool; they come back as the kernel takes what is queued.
+    PoolExhausted,
+    /// As many datagrams of this socket as may are on their way out: 1024.
+    SendInFlight,
+    /// The kernel takes no submissions at the moment.
+    SubmissionQueueFull,
+    /// It could not be sent at any time: EMSGSIZE for more than 65,507 bytes, `NotFound` for a token of another worker.
+    Io(io::Error),
+}
+
+impl fmt::Display for UdpSendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PoolExhausted => {
+                f.write_str("no send slot is free; wait for earlier sends, or raise send_copy_count")
+            }
+            Self::SendInFlight => {
+                f.write_str("1024 datagrams of this socket are on their way out already; wait for them")
+            }
+            Self::SubmissionQueueFull => f.write_str("the kernel takes no submissions at the moment; try again later"),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for UdpSendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        if let Self::Io(error) = self { Some(error) } else { None }
+    }
 }
 
 /// As many sleeps and timeouts are armed on the worker as its [`timer_slots`](crate::Config::timer_slots) allow.
@@ -174,6 +211,9 @@ impl fmt::Display for Error {
             ),
             Self::ResourceLimit(limit) => limit.fmt(f),
             Self::InvalidConfig { field, value, legal } => write!(f, "{field} is {value}, but must be {legal}"),
+            Self::UdpReceiverWaits => {
+                f.write_str("another recv_from of this UDP socket is waiting already; receive in one task")
+            }
             Self::TaskLimitReached { limit } => {
                 write!(f, "{limit} spawned tasks are running; raise standalone_task_capacity")
             }

@@ -65,15 +65,16 @@ mod region;
 mod runtime;
 
 pub use config::{Config, ConfigBuilder, RecvBufferConfig, WorkerConfig};
-pub use error::{Elapsed, Error, TimerExhausted};
+pub use error::{Elapsed, Error, TimerExhausted, UdpSendError};
 pub use guard::{GuardBox, RegionId, SendGuard};
-pub use handler::{AsyncEventHandler, ConnToken, DriverCtx};
+pub use handler::{AsyncEventHandler, ConnToken, DriverCtx, UdpToken};
 pub use launch::{RinglineBuilder, ShutdownHandle, WorkerHandle};
 pub use region::{MemoryRegion, RegionGuard};
 pub use runtime::{
     AsyncSendBuilder, ChainBuilder, ConnCtx, ConnectFuture, Deadline, Either, Either3, Join, Join3, MAX_GUARDS,
     MAX_IOVECS, ParseResult, RECV_HIGH_WATER, RecvReadyFuture, Select, Select3, SendBuilder, SendFuture, SendPart,
-    SleepFuture, TaskId, TimeoutFuture, WithBytesFuture, WithDataFuture, WorkerUsage, connect, connect_with_timeout,
-    join, join3, request_shutdown, select, select3, sleep, sleep_until, spawn, timeout, timeout_at, try_sleep,
-    try_sleep_until, try_timeout, try_timeout_at, worker_usage,
+    SleepFuture, TaskId, TimeoutFuture, UDP_QUEUE_BYTES_MAX, UDP_QUEUE_DATAGRAMS_MAX, UdpCtx, UdpRecvFuture,
+    WithBytesFuture, WithDataFuture, WorkerUsage, connect, connect_with_timeout, join, join3, request_shutdown, select,
+    select3, sleep, sleep_until, spawn, timeout, timeout_at, try_sleep, try_sleep_until, try_timeout, try_timeout_at,
+    worker_usage,
 };

@@ -1,5 +1,7 @@
 //! Setting the fields of a [`Config`] by name, in a chain.
 
+use std::net::SocketAddr;
+
 use super::{Config, RecvBufferConfig, WorkerConfig};
 use crate::{Error, MemoryRegion};
 
@@ -83,6 +85,10 @@ impl ConfigBuilder {
         tick_timeout_us(u64) => tick_timeout_us;
         /// Sets [`Config::tcp_nodelay`]; default true.
         tcp_nodelay(bool) => tcp_nodelay;
+        /// Sets [`Config::reuse_port`]; default false.
+        reuse_port(bool) => reuse_port;
+        /// Sets [`Config::udp_bind`]; default none.
+        udp_bind(Vec<SocketAddr>) => udp_bind;
         /// Sets [`Config::max_chain_length`]; default 16 links.
         max_chain_length(u32) => max_chain_length;
         /// Sets [`Config::standalone_task_capacity`]; default 256 tasks.

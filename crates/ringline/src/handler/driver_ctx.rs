@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::driver::ConnToken;
+use crate::driver::{ConnToken, UdpToken};
 use crate::runtime::{self, ConnCtx, with_worker};
-use crate::{ChainBuilder, Error, SendBuilder, WorkerUsage, request_shutdown, worker_usage};
+use crate::{ChainBuilder, Error, SendBuilder, UdpSendError, WorkerUsage, request_shutdown, worker_usage};
 
 /// The worker, for the time of an [`on_tick`](crate::AsyncEventHandler::on_tick) or
 /// [`on_notify`](crate::AsyncEventHandler::on_notify). Connections are named by their tokens; a stale token is refused.
@@ -101,6 +101,15 @@ impl<'a> DriverCtx<'a> {
     pub fn usage(&self) -> WorkerUsage {
         // A `DriverCtx` exists only during a worker's turn.
         worker_usage().unwrap_or_default()
+    }
+
+    /// Copies a datagram and queues it; see [`UdpCtx::send_to`](crate::UdpCtx::send_to).
+    ///
+    /// # Errors
+    ///
+    /// See [`UdpSendError`].
+    pub fn send_to(&mut self, udp: UdpToken, peer: SocketAddr, bytes: &[u8]) -> Result<(), UdpSendError> {
+        runtime::send_to(udp, peer, bytes)
     }
 
     /// Asks for no further [`on_tick`](crate::AsyncEventHandler::on_tick) calls: the worker then sleeps until something

@@ -2,6 +2,7 @@
 //! that wait for them are put on the ready queue.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use ringline_ring::Uring;
@@ -9,7 +10,7 @@ use ringline_ring::Uring;
 use super::AsyncHost;
 use super::arrivals::Chain;
 use super::connection::Phase;
-use crate::driver::{Chunk, ConnToken, Host};
+use crate::driver::{Chunk, ConnToken, Host, UdpToken};
 
 impl Host<Uring> for AsyncHost {
     fn incoming(&mut self, socket: OwnedFd) {
@@ -82,6 +83,15 @@ impl Host<Uring> for AsyncHost {
 
     fn guard_released(&mut self, _key: u64) {
         self.guards_released = true;
+    }
+
+    #[inline]
+    fn datagram(&mut self, udp: UdpToken, peer: SocketAddr, payload: &[u8]) {
+        self.datagrams.arrived(udp, peer, payload, &mut self.foreign);
+    }
+
+    fn datagram_failed(&mut self, udp: UdpToken, _error: io::Error) {
+        self.datagrams.failed(udp);
     }
 
     fn timer(&mut self, key: u64) {

@@ -10,6 +10,7 @@ mod conn_ctx;
 mod connect;
 mod connection;
 mod current;
+mod datagrams;
 mod deadline;
 mod events;
 mod receive;
@@ -21,6 +22,7 @@ mod sink;
 mod sleeps;
 mod tasks;
 mod timers;
+mod udp;
 mod usage;
 mod waiters;
 mod waker;
@@ -39,6 +41,7 @@ use crate::{Config, Error};
 pub use combinators::{Either, Either3, Join, Join3, Select, Select3, join, join3, select, select3};
 pub use conn_ctx::ConnCtx;
 pub use connect::{ConnectFuture, connect, connect_with_timeout};
+pub use datagrams::{UDP_QUEUE_BYTES_MAX, UDP_QUEUE_DATAGRAMS_MAX};
 pub use deadline::Deadline;
 pub use receive::RECV_HIGH_WATER;
 pub use receive_futures::{ParseResult, RecvReadyFuture, WithBytesFuture, WithDataFuture};
@@ -50,15 +53,18 @@ pub use timers::{
     SleepFuture, TimeoutFuture, sleep, sleep_until, timeout, timeout_at, try_sleep, try_sleep_until, try_timeout,
     try_timeout_at,
 };
+pub use udp::{UdpCtx, UdpRecvFuture};
 pub use usage::{WorkerUsage, worker_usage};
 
 pub(crate) use conn_ctx::{NOT_SEND, NotSend};
+pub(crate) use udp::send_to;
 pub(crate) use worker::{Status, Worker};
 
 use accumulator::Accumulators;
 use arrivals::Arrivals;
 use connect::Attempt;
 use connection::Connections;
+use datagrams::Datagrams;
 use send::SendPool;
 use sleeps::Sleeps;
 use tasks::Tasks;
@@ -89,6 +95,7 @@ pub(crate) struct AsyncHost {
     pool: SendPool,
     tasks: Tasks,
     sleeps: Sleeps,
+    datagrams: Datagrams,
     /// Connects whose outcome nobody has taken yet.
     attempts: HashMap<ConnToken, Attempt>,
     /// Accepted sockets that no worker has been chosen for yet.
@@ -120,6 +127,7 @@ impl Core {
             pool: SendPool::new(config.send_copy_count),
             tasks: Tasks::new(Arc::clone(&remote), config.standalone_task_capacity),
             sleeps: Sleeps::new(config.timer_slots),
+            datagrams: Datagrams::default(),
             attempts: HashMap::new(),
             incoming: Vec::new(),
             established: Vec::new(),

@@ -25,6 +25,16 @@ impl SendPool {
         self.free.push(slot);
     }
 
+    /// Some free slots, which stay free until they are [taken](Self::take).
+    pub(super) fn peek(&self, count: usize) -> Option<&[u32]> {
+        self.free.len().checked_sub(count).map(|at| &self.free[at..])
+    }
+
+    /// Takes the slots that [`peek`](Self::peek) showed.
+    pub(super) fn take(&mut self, count: usize) {
+        self.free.truncate(self.free.len() - count);
+    }
+
     /// Slots that are free.
     pub(crate) fn free(&self) -> u32 {
         self.free.len() as u32

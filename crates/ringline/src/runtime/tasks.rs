@@ -24,7 +24,7 @@ pub(crate) enum Owner {
     Connection(ConnToken),
     /// Started by [`spawn`]; counted.
     Spawned,
-    /// The handler's `on_start`.
+    /// The handler's `on_start` and `on_udp_bind`.
     Start,
 }
 

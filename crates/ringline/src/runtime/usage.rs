@@ -17,6 +17,8 @@ pub struct WorkerUsage {
     pub zero_copy_sends: u32,
     /// Full receive buffers that somebody holds as `Bytes`.
     pub receive_buffers: usize,
+    /// Datagrams that wait for a task.
+    pub datagrams: usize,
     /// Armed sleeps and timeouts.
     pub timers: u32,
     /// Tasks started by [`spawn`](crate::spawn).
@@ -39,6 +41,7 @@ pub fn worker_usage() -> Result<WorkerUsage, Error> {
             guards: host.guards_max - driver.guards_left(),
             zero_copy_sends: driver.zero_copy_in_flight(),
             receive_buffers: driver.slabs_held(),
+            datagrams: host.datagrams.waiting(),
             timers: host.sleeps.armed(),
             spawned_tasks: host.tasks.spawned(),
             connects: host.attempts.len(),
