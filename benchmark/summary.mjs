@@ -15,8 +15,9 @@ const measures = {
   p50Us: (/** @type {Sample} */ { result }) => result.latency_ns.p50 / 1e3,
   p99Us: (/** @type {Sample} */ { result }) => result.latency_ns.p99 / 1e3,
   p999Us: (/** @type {Sample} */ { result }) => result.latency_ns.p999 / 1e3,
-  cpuNs: (/** @type {Sample} */ { result }) => (result.server?.cpu_ns ?? NaN) / result.requests,
-  mainThreadNs: (/** @type {Sample} */ { result }) => (result.server?.main_thread_cpu_ns ?? NaN) / result.requests,
+  cpuNs: (/** @type {Sample} */ { result }) => (result.server?.cpu_ns ?? Number.NaN) / result.requests,
+  mainThreadNs: (/** @type {Sample} */ { result }) =>
+    (result.server?.main_thread_cpu_ns ?? Number.NaN) / result.requests,
   loadCpuNs: (/** @type {Sample} */ { result }) => result.load_cpu_ns / result.requests,
 }
 

@@ -18,11 +18,11 @@ export class StageFailure extends Error {
 }
 
 /**
- * Runs one command with its output shown as it comes, and answers that output.
+ * Runs one command with its output shown as it comes, and answers that output. A quiet one shows only what it complains of.
  *
  * @throws {StageFailure} when the command fails or cannot be started
  */
-export async function runStage(stage, command, args) {
+export async function runStage(stage, command, args, { quiet = false } = {}) {
   const line = [command, ...args].join(' ')
   console.log(`\n── ${stage}: ${line}`)
   const started = performance.now()
@@ -34,7 +34,7 @@ export async function runStage(stage, command, args) {
   ]) {
     from.on('data', (chunk) => {
       chunks.push(chunk)
-      to.write(chunk)
+      if (!quiet || to === process.stderr) to.write(chunk)
     })
   }
   const ending = await new Promise((resolve) => {

@@ -17,7 +17,15 @@ try {
   await runStage('types', 'tsc', ['-p', 'tsconfig.json'])
   await runStage('index.d.ts', 'node', ['scripts/types.mjs', '--check'])
   await runStage('types of the tests', 'tsc', ['-p', 'tsconfig.test.json'])
-  await runStage('lint of Rust', 'cargo', ['clippy', '--workspace', '--all-targets', '--', '-D', 'warnings'])
+  await runStage('lint of Rust', 'cargo', [
+    'clippy',
+    '--locked',
+    '--workspace',
+    '--all-targets',
+    '--',
+    '-D',
+    'warnings',
+  ])
   await runTests('Rust tests', 'cargo', ['test', '--workspace', '--no-fail-fast'], countCargo)
   const before = generated()
   await runStage('native build', 'npm', ['run', '--silent', 'build:native'])

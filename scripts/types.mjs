@@ -2,13 +2,14 @@
 // With --check it writes nothing and fails when the committed file differs. It owns index.d.ts and may touch nothing else.
 
 import { readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { Extractor, ExtractorConfig } from '@microsoft/api-extractor'
 
 const root = new URL('../', import.meta.url)
 const target = new URL('index.d.ts', root)
 const notice = '// Made by `npm run types` from bindings/; change the sources and run it again.\n\n'
 
-const config = ExtractorConfig.loadFileAndPrepare(new URL('api-extractor.json', root).pathname)
+const config = ExtractorConfig.loadFileAndPrepare(fileURLToPath(new URL('api-extractor.json', root)))
 let problems = 0
 const result = Extractor.invoke(config, {
   localBuild: false,
@@ -25,7 +26,7 @@ if (!result.succeeded || problems > 0) {
   process.exit(1)
 }
 
-const made = notice + readFileSync(new URL('dist/rollup/index.d.ts', root), 'utf8')
+const made = notice + readFileSync(new URL('.cache/rollup/index.d.ts', root), 'utf8')
 if (process.argv.includes('--check')) {
   if (readIfThere(target) !== made) {
     console.error('index.d.ts differs from the sources in bindings/: run `npm run types` and commit the result.')

@@ -9,10 +9,11 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
-/** A worker that was attached to this environment. */
+/**
+ * A worker that was attached to this environment. Beside the methods here, the object has `ring()`, which wakes the
+ * worker, and the shared memory in its fields.
+ */
 export declare class Port {
-  /** Wakes the worker out of its wait. */
-  ring(): void
   /**
    * The memory of a slab that an unread record names, as an ArrayBuffer. It can be had once, until the slab is
    * retired.
@@ -41,7 +42,7 @@ export interface AttachOptions {
 }
 
 /** Starts the ring thread of a worker in this environment; returns when its ring stands. */
-export declare function attachWorker(cluster: number, worker: number, options: AttachOptions, doorbell: () => void): Port
+export declare function attachWorker(cluster: number, worker: number, options: AttachOptions, doorbell: () => void): Port & { readonly control: ArrayBuffer; readonly completions: ArrayBuffer; readonly submissions: ArrayBuffer; readonly freeSlots: ArrayBuffer; readonly sentBytes: ArrayBuffer; readonly sendMemory: ArrayBuffer; readonly sendSlots: number; readonly sendSlotSize: number; readonly sendSlotStride: number; ring(): void }
 
 /** Where a cluster listens. */
 export interface Bind {

@@ -6,6 +6,7 @@
 
 import { createRequire } from 'node:module'
 import { arch, platform } from 'node:process'
+import { RinglineError } from '../errors.js'
 
 /** What the native library exports. */
 export type NativeBinding = typeof import('../../bindings/native/binding.cjs')
@@ -51,32 +52,26 @@ export function loadNative(): NativeBinding {
  *
  * Its `code` is `ERR_RINGLINE_UNSUPPORTED_PLATFORM` where no library can exist, and `ERR_RINGLINE_NATIVE_LIBRARY` where one should.
  */
-export function nativeLoadError(machine: Machine, cause: unknown): Error & { code: string } {
+export function nativeLoadError(machine: Machine, cause: unknown): RinglineError {
   const here = [machine.platform, machine.arch, machine.libc].filter((part) => part !== undefined).join('-')
   if (machine.platform !== 'linux') {
     const message =
       `ringline cannot run on ${here}: it needs io_uring, which only Linux has (kernel 6.1 or newer). ` +
       'Importing the package and using its types works here; to run it, use a Linux machine, virtual machine or container.'
-    return coded('ERR_RINGLINE_UNSUPPORTED_PLATFORM', message, cause)
+    return new RinglineError('ERR_RINGLINE_UNSUPPORTED_PLATFORM', message, { cause })
   }
   const wanted = `ringline.${here}.node in bindings/native and the package @ringline/binding-${here}`
   if (!ARCHITECTURES.includes(machine.arch)) {
     const message =
       `ringline has no prebuilt library for ${here}: looked for ${wanted}; prebuilt ones exist for ${ARCHITECTURES.join(' and ')}. ` +
       'Build it from a clone of the repository with `npm run build`, which needs Rust and a C compiler.'
-    return coded('ERR_RINGLINE_UNSUPPORTED_PLATFORM', message, cause)
+    return new RinglineError('ERR_RINGLINE_UNSUPPORTED_PLATFORM', message, { cause })
   }
   const message =
     `The native library of ringline for ${here} could not be loaded: looked for ${wanted}. ` +
     'Install again without `--omit=optional` and on the machine that runs it, ' +
     'or build it from a clone of the repository with `npm run build`; the cause says what each attempt met.'
-  return coded('ERR_RINGLINE_NATIVE_LIBRARY', message, cause)
-}
-
-function coded(code: string, message: string, cause: unknown): Error & { code: string } {
-  const error = new Error(message, { cause })
-  error.name = 'RinglineError'
-  return Object.assign(error, { code })
+  return new RinglineError('ERR_RINGLINE_NATIVE_LIBRARY', message, { cause })
 }
 
 /** Asked only after a failure: the report takes milliseconds to make. */

@@ -37,7 +37,9 @@ const ARCHITECTURES = ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32', 'SC
 
 const profile = JSON.parse(readFileSync(process.argv[2] ?? 0, 'utf8'))
 if (!Array.isArray(profile.syscalls)) {
-  console.error('This is no seccomp profile of a container runtime: it has no "syscalls" list. Give the default profile as JSON.')
+  console.error(
+    'This is no seccomp profile of a container runtime: it has no "syscalls" list. Give the default profile as JSON.',
+  )
   process.exit(1)
 }
 

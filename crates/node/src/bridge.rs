@@ -244,7 +244,7 @@ impl<K: Kernel> Bridge<K> {
         self.ring.has_room(RECORDS_PER_EVENT)
     }
 
-    /// Shows JavaScript what was written. Answers whether it sleeps and has to be woken.
+    /// Shows JavaScript what was written. Answers whether it has to be woken.
     #[inline]
     pub(crate) fn publish(&mut self) -> bool {
         // Slots first: who reads of a send that was taken finds its slots free.
@@ -255,8 +255,11 @@ impl<K: Kernel> Bridge<K> {
         }
         // Either JavaScript sees the new tails before it sleeps, or its flags are seen here.
         fence(Ordering::SeqCst);
-        let wake = records || self.claim(control::WANTS_SLOTS);
-        wake && self.claim(control::JS_ASLEEP)
+        let asleep = records && self.claim(control::JS_ASLEEP);
+        // Before it sleeps, JavaScript looks for records only. Who waits for slots is therefore woken in any case: it may
+        // be on its way to sleep right now.
+        let wants_slots = slots && self.claim(control::WANTS_SLOTS);
+        asleep || wants_slots
     }
 
     /// Takes a flag away that JavaScript has set. Only a load while it is not set, so that its cache line stays there.

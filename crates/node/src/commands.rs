@@ -114,10 +114,7 @@ fn send_slot<K: Kernel>(
         return Err(Malformed::SendSlot(slot));
     }
     match driver.send_slot(conn, slot, len) {
-        Ok(end) if flags & flag::WATCH != 0 => {
-            bridge.watch(conn, end);
-            driver.expect_sent();
-        }
+        Ok(end) if flags & flag::WATCH != 0 => bridge.watch(conn, end),
         Ok(_) => {}
         Err(_) => bridge.slots().give_back(slot),
     }
@@ -141,10 +138,7 @@ fn send_chunk<K: Kernel>(
         return Ok(());
     };
     match driver.send_chunk(conn, chunk) {
-        Ok(end) if flags & flag::WATCH != 0 => {
-            bridge.watch(conn, end);
-            driver.expect_sent();
-        }
+        Ok(end) if flags & flag::WATCH != 0 => bridge.watch(conn, end),
         Ok(_) => {}
         Err(chunk) => driver.release(chunk),
     }

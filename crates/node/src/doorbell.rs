@@ -26,8 +26,7 @@ impl JsDoorbell {
     pub(crate) fn new(env: &Env, callback: &Function<'_, (), ()>) -> Result<Self> {
         let name = env.create_string("ringline")?;
         let mut raw = ptr::null_mut();
-        // SAFETY: the values belong to this environment and this scope. Without a call function of ours, Node-API calls
-        // `callback` itself, and reports what it throws as an uncaught exception.
+        // SAFETY: the values belong to this environment and this scope.
         check_status!(unsafe {
             sys::napi_create_threadsafe_function(
                 env.raw(),
@@ -39,7 +38,7 @@ impl JsDoorbell {
                 ptr::null_mut(),
                 None,
                 ptr::null_mut(),
-                None,
+                Some(call),
                 &raw mut raw,
             )
         })?;
@@ -86,5 +85,30 @@ impl JsDoorbell {
     pub(crate) unsafe fn release(self) {
         // SAFETY: this was the only use that the function was made with, and the caller promises that it is the last.
         unsafe { sys::napi_release_threadsafe_function(self.0, sys::ThreadsafeFunctionReleaseMode::release) };
+    }
+}
+
+/// Calls the callback. What it throws becomes an uncaught exception, as from any other callback of Node.js; Node-API by
+/// itself would only print a warning.
+unsafe extern "C" fn call(env: sys::napi_env, callback: sys::napi_value, _context: *mut c_void, _nothing: *mut c_void) {
+    if env.is_null() || callback.is_null() {
+        // The environment is ending.
+        return;
+    }
+    let mut this = ptr::null_mut();
+    let mut result = ptr::null_mut();
+    let (mut thrown, mut exception) = (false, ptr::null_mut());
+    // SAFETY: Node-API passes its environment, whose thread this is, and a function of it, with a scope open. An answer
+    // other than "ok" leaves the results null, and none is used without a look.
+    unsafe {
+        sys::napi_get_undefined(env, &raw mut this);
+        if sys::napi_call_function(env, this, callback, 0, ptr::null(), &raw mut result) == sys::Status::napi_ok {
+            return;
+        }
+        // No exception is pending when the environment was told to end in the middle of the call.
+        sys::napi_is_exception_pending(env, &raw mut thrown);
+        if thrown && sys::napi_get_and_clear_last_exception(env, &raw mut exception) == sys::Status::napi_ok {
+            sys::napi_fatal_exception(env, exception);
+        }
     }
 }

@@ -30,6 +30,9 @@ mod send_slots;
 mod shared_memory;
 mod shared_ring;
 mod slabs;
+#[cfg(test)]
+mod tests;
+mod wake_function;
 mod worker;
 
 use std::collections::HashMap;
@@ -118,7 +121,14 @@ pub fn create_cluster(env: &Env, config: NativeConfig, bind: Option<Bind>) -> Re
 }
 
 /// Starts the ring thread of a worker in this environment; returns when its ring stands.
-#[napi(catch_unwind, ts_args_type = "cluster: number, worker: number, options: AttachOptions, doorbell: () => void")]
+#[napi(
+    catch_unwind,
+    ts_args_type = "cluster: number, worker: number, options: AttachOptions, doorbell: () => void",
+    ts_return_type = "Port & { readonly control: ArrayBuffer; readonly completions: ArrayBuffer; \
+                      readonly submissions: ArrayBuffer; readonly freeSlots: ArrayBuffer; \
+                      readonly sentBytes: ArrayBuffer; readonly sendMemory: ArrayBuffer; readonly sendSlots: number; \
+                      readonly sendSlotSize: number; readonly sendSlotStride: number; ring(): void }"
+)]
 pub fn attach_worker<'env>(
     env: &'env Env,
     cluster: u32,

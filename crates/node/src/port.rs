@@ -12,9 +12,10 @@ use crate::errors::Failure;
 use crate::mailbox::{Letter, Mailbox};
 use crate::shared_memory::Part;
 use crate::slabs::{NotOffered, OfferedSlabs};
-use crate::{addresses, external_memory};
+use crate::{addresses, external_memory, wake_function};
 
-/// A worker that was attached to this environment.
+/// A worker that was attached to this environment. Beside the methods here, the object has `ring()`, which wakes the
+/// worker, and the shared memory in its fields.
 #[napi]
 pub struct Port {
     mailbox: Arc<Mailbox>,
@@ -29,6 +30,7 @@ impl Port {
         let (mailbox, offers, attachment) = (Arc::clone(mailbox), offers.clone(), attachment.clone());
         let instance = Self { mailbox, offers, attachment }.into_instance(env)?;
         let mut object = instance.as_object(env);
+        object.set("ring", wake_function::create(env, Arc::clone(&started.mailbox))?)?;
         for (name, part) in [
             ("control", Part::Control),
             ("completions", Part::Completions),
@@ -56,12 +58,6 @@ impl Port {
 
 #[napi]
 impl Port {
-    /// Wakes the worker out of its wait.
-    #[napi]
-    pub fn ring(&self) {
-        self.mailbox.wake();
-    }
-
     /// The memory of a slab that an unread record names, as an ArrayBuffer. It can be had once, until the slab is
     /// retired.
     #[napi]

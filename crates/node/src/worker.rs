@@ -1,7 +1,7 @@
 //! A ring thread: one driver, its bridge, and the loop that turns them.
 //!
-//! Commands go in, the driver turns, events go out in one batch, and the doorbell is rung when JavaScript sleeps. The
-//! thread blocks in the kernel only after it has announced so and has looked at the submission ring once more.
+//! Events go out in one batch, the doorbell is rung when JavaScript sleeps, commands go in, the driver turns. The thread
+//! blocks in the kernel only after it has announced so and has looked at the submission ring once more.
 
 use std::collections::VecDeque;
 use std::io;
@@ -144,7 +144,11 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
                 return Ok(());
             }
             self.adopt_waiting();
+            self.bridge.deliver(&mut self.driver);
+            self.publish();
             self.commands.run(&mut self.driver, &mut self.bridge).map_err(Broken::Protocol)?;
+            // Slots of sends that were refused; nothing may wait to be told while this thread blocks.
+            self.publish();
             let ended = self.has_ended();
             if ended && !self.bridge.has_pending() {
                 return Ok(());
@@ -157,18 +161,19 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
                 more = self.turn(more).map_err(Broken::Ring)?;
                 self.follow_up();
             }
-            self.bridge.deliver(&mut self.driver);
-            if self.bridge.publish() {
-                self.sleeper.ring();
-            }
+        }
+    }
+
+    /// Shows JavaScript what there is to see, and wakes it if it sleeps.
+    #[inline]
+    fn publish(&mut self) {
+        if self.bridge.publish() {
+            self.sleeper.ring();
         }
     }
 
     #[inline]
     fn turn(&mut self, more: bool) -> io::Result<bool> {
-        if self.memory.control(control::WANTS_SLOTS).load(Ordering::Relaxed) == 1 {
-            self.driver.expect_sent();
-        }
         if more || !self.announce_sleep() {
             return Ok(self.driver.turn(&mut self.bridge, Wait::Poll)?.more);
         }

@@ -7,7 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::{Completion, Doorbell, FileIndex, Op, Tag};
+use crate::{Completion, DeviceFacts, Doorbell, FileFacts, FileIndex, Op, Tag};
 
 /// The submission queue has no room and could not be emptied: submit again after the next [`Kernel::enter`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +179,35 @@ pub trait Kernel {
 
     /// The local address of a socket, if the kernel can tell.
     fn local_address(&mut self, socket: &Self::Socket) -> Option<SocketAddr>;
+
+    /// Takes ownership of the descriptor that a completion of [`Op::Open`] names in its result, finds out what direct
+    /// I/O needs of it, and moves it into the file table. Nothing here waits for a disk: the inode is in memory by then.
+    ///
+    /// # Errors
+    ///
+    /// When it is neither a regular file nor a block device, when it takes no direct I/O, or when the kernel cannot take
+    /// the descriptor; ENOSYS from a kernel without files. The descriptor is closed.
+    fn adopt_file(&mut self, file: FileIndex, result: u32) -> io::Result<FileFacts> {
+        let _ = (file, result);
+        Err(io::Error::from_raw_os_error(libc::ENOSYS))
+    }
+
+    /// Whether [`Op::NvmeCommand`] can be submitted.
+    fn takes_nvme(&self) -> bool {
+        false
+    }
+
+    /// Takes ownership of the descriptor that a completion of [`Op::Open`] names in its result, asks the device about a
+    /// namespace, and moves it into the file table. This waits for the device to answer one question.
+    ///
+    /// # Errors
+    ///
+    /// When it is not the generic character device of that namespace, or the device does not answer; ENOSYS from a
+    /// kernel without devices. The descriptor is closed.
+    fn adopt_device(&mut self, file: FileIndex, result: u32, namespace: u32) -> io::Result<DeviceFacts> {
+        let _ = (file, result, namespace);
+        Err(io::Error::from_raw_os_error(libc::ENOSYS))
+    }
 
     /// Something that other threads can ring to end a wait; each ring completes [`Op::PollDoorbell`].
     fn doorbell(&self) -> Doorbell;

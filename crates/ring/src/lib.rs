@@ -12,17 +12,23 @@
 
 mod address;
 mod affinity;
+mod aligned;
 mod buffer_group;
 mod buffer_test;
 pub mod clock;
 mod completion;
 mod datagram;
+mod descriptors;
 mod doorbell;
+mod file_test;
+mod files;
 mod kernel;
 mod limits;
 mod memory;
+mod nvme;
 mod op;
 mod probe;
+mod queues;
 mod setup;
 mod sockets;
 mod submission;
@@ -31,14 +37,20 @@ mod uring;
 
 pub use address::SocketAddress;
 pub use affinity::{available_cores, pin_to_core};
+pub use aligned::AlignedBuffer;
 pub use buffer_group::BUFFER_GROUP_ENTRIES_MAX;
 pub use completion::{BUFFER_ID_SHIFT, Completion, FLAG_BUFFER, FLAG_BUFFER_MORE, FLAG_MORE, FLAG_NOTIFICATION};
 pub use datagram::{DATAGRAM_OVERHEAD, Datagram, DatagramTemplate};
 pub use doorbell::Doorbell;
+pub use files::FileFacts;
 pub use kernel::{Adopted, Entered, Kernel, ProvidedBuffer, QueueFull, SocketOptions, Wait};
 pub use limits::{OpenFilesLimit, locked_memory, raise_open_files};
 pub use memory::{Region, page_size};
-pub use op::{Direction, FileIndex, Op, PinnedAddress, PinnedBytes, PinnedMessage};
+pub use nvme::{DeviceFacts, NVME_URING_CMD_IO, NvmeCommand};
+pub use op::{
+    Direction, FileIndex, Op, OpenHow, PinnedAddress, PinnedBuffer, PinnedBytes, PinnedCommand, PinnedMessage,
+    PinnedPath,
+};
 pub use probe::{Capabilities, Unavailable, probe};
 pub use setup::{RingSettings, SetupError, SubmissionPolling};
 pub use sockets::bind_datagram;

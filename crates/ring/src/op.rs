@@ -65,6 +65,71 @@ impl PinnedMessage {
     }
 }
 
+/// Bytes that the kernel writes while an operation is in flight.
+#[derive(Clone, Copy, Debug)]
+pub struct PinnedBuffer {
+    pub(crate) address: *mut u8,
+    pub(crate) len: u32,
+}
+
+impl PinnedBuffer {
+    /// Names `len` bytes at `address`.
+    ///
+    /// # Safety
+    ///
+    /// The bytes must stay allocated, and must neither be read nor written, until the operation has completed.
+    #[inline]
+    pub const unsafe fn new(address: *mut u8, len: u32) -> Self {
+        Self { address, len }
+    }
+
+    /// The address of the first byte.
+    #[inline]
+    pub const fn address(self) -> *mut u8 {
+        self.address
+    }
+
+    /// Number of bytes.
+    #[inline]
+    #[allow(clippy::len_without_is_empty)]
+    pub const fn len(self) -> u32 {
+        self.len
+    }
+}
+
+/// A path that the kernel reads while a file is being opened.
+#[derive(Clone, Copy, Debug)]
+pub struct PinnedPath(pub(crate) *const libc::c_char);
+
+impl PinnedPath {
+    /// Names a path.
+    ///
+    /// # Safety
+    ///
+    /// The string must stay allocated and unchanged until the operation has completed.
+    #[inline]
+    pub const unsafe fn new(path: &std::ffi::CStr) -> Self {
+        Self(path.as_ptr())
+    }
+}
+
+/// An NVMe command, and the data it names, that the device reads or writes while the operation is in flight.
+#[derive(Clone, Copy, Debug)]
+pub struct PinnedCommand(pub(crate) *const crate::NvmeCommand);
+
+impl PinnedCommand {
+    /// Names a command.
+    ///
+    /// # Safety
+    ///
+    /// The command must stay allocated and unchanged until the operation has completed. So must the data that it names,
+    /// which nobody may touch meanwhile.
+    #[inline]
+    pub const unsafe fn new(command: *const crate::NvmeCommand) -> Self {
+        Self(command)
+    }
+}
+
 /// A socket address in the kernel's layout, kept at one place while a connect is in flight.
 #[derive(Clone, Copy, Debug)]
 pub struct PinnedAddress(pub(crate) *const crate::SocketAddress);
@@ -98,6 +163,17 @@ pub enum Direction {
     Write,
     /// Neither sends nor receives.
     Both,
+}
+
+/// How an [`Op::Open`] opens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenHow {
+    /// For reading and writing; otherwise for reading alone.
+    pub write: bool,
+    /// Make a regular file where there is none, readable and writable as the umask of the process allows.
+    pub create: bool,
+    /// Past the page cache (O_DIRECT).
+    pub direct: bool,
 }
 
 /// An operation.
@@ -184,6 +260,45 @@ pub enum Op {
         file: FileIndex,
         /// Which direction.
         direction: Direction,
+    },
+    /// Open a file or a device; the result is an ordinary descriptor, for
+    /// [`Kernel::adopt_file`](crate::Kernel::adopt_file) or [`Kernel::adopt_device`](crate::Kernel::adopt_device).
+    Open {
+        /// Where it is.
+        path: PinnedPath,
+        /// How to open it.
+        how: OpenHow,
+    },
+    /// Read from a file at a position; the result is the number of bytes, short at the end of the file.
+    Read {
+        /// The file.
+        file: FileIndex,
+        /// Where the bytes go.
+        buffer: PinnedBuffer,
+        /// Position in the file in bytes.
+        offset: u64,
+    },
+    /// Write to a file at a position.
+    Write {
+        /// The file.
+        file: FileIndex,
+        /// What to write.
+        bytes: PinnedBytes,
+        /// Position in the file in bytes.
+        offset: u64,
+    },
+    /// Make what was written to a file, and its length, durable. It waits for no write that is still in flight.
+    Fsync {
+        /// The file.
+        file: FileIndex,
+    },
+    /// An NVMe command. The result is 0, a negated errno, or what the device answered: an NVMe status. Needs a ring with
+    /// wide entries; see [`Kernel::takes_nvme`](crate::Kernel::takes_nvme).
+    NvmeCommand {
+        /// The device.
+        device: FileIndex,
+        /// The command.
+        command: PinnedCommand,
     },
     /// Drop the fixed file; with the last operation on it, this closes the socket.
     Close {

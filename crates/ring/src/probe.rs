@@ -149,7 +149,7 @@ impl fmt::Display for ErrnoText {
 /// The reason, when it cannot.
 pub fn probe() -> Result<Capabilities, Unavailable> {
     let facts = Facts::gather();
-    let (ring, flags) = setup::make(&RingSettings::new(4, 0)).map_err(|error| match error {
+    let (ring, flags): (IoUring, _) = setup::make(&RingSettings::new(4, 0)).map_err(|error| match error {
         setup::SetupError::Unavailable(reason) => reason,
         setup::SetupError::Call { call, source } => facts.explain(call, &source),
         _ => unreachable!("the settings are legal and need no files"),

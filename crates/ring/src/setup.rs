@@ -8,10 +8,13 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 use std::{fmt, io};
 
-use io_uring::IoUring;
+use io_uring::{IoUring, Submitter, cqueue, squeue};
 
+use crate::descriptors::Descriptors;
+use crate::file_test;
 use crate::limits::{self, OpenFilesLimit};
 use crate::probe::{Facts, Unavailable};
+use crate::queues::Queues;
 
 /// The sizes of a ring and how it submits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +27,14 @@ pub struct RingSettings {
     pub files: u32,
     /// Let a kernel thread take submissions; none by default.
     pub sqpoll: Option<SubmissionPolling>,
+    /// Make the entries of both queues twice as large, which NVMe commands need; off by default.
+    pub nvme: bool,
 }
 
 impl RingSettings {
     /// Settings with a completion queue of four times the submission queue, and no submission polling.
     pub const fn new(sq_entries: u32, files: u32) -> Self {
-        Self { sq_entries, cq_entries: sq_entries.saturating_mul(4), files, sqpoll: None }
+        Self { sq_entries, cq_entries: sq_entries.saturating_mul(4), files, sqpoll: None, nvme: false }
     }
 }
 
@@ -126,21 +131,51 @@ const LADDER_SQPOLL: [SetupFlags; 4] = {
     [best, no_array, many_issuers, SetupFlags { submit_all: false, ..many_issuers }]
 };
 
-/// Makes the ring and its file table, and says with which flags.
-pub(crate) fn make(settings: &RingSettings) -> Result<(IoUring, SetupFlags), SetupError> {
+/// Makes the ring and its file table in the form that the settings and the kernel call for, and says with which flags.
+pub(crate) fn make_queues(settings: &RingSettings) -> Result<(Queues, SetupFlags), SetupError> {
     validate(settings)?;
     limits::raise_open_files(u64::from(settings.files)).map_err(SetupError::OpenFiles)?;
-    let (ring, flags) = retry_while_out_of_memory(|| first_accepted(settings), std::thread::sleep)
-        .map_err(|error| explain_refusal(settings, &error))?;
-    if settings.files > 0 {
-        ring.submitter().register_files_sparse(settings.files).map_err(|error| match error.raw_os_error() {
-            Some(libc::EPERM | libc::ENOSYS) => {
-                SetupError::Unavailable(Facts::gather().explain("io_uring_register", &error))
-            }
-            _ => SetupError::Call { call: "io_uring_register (file table)", source: error },
-        })?;
+    let fixed = settings.files == 0 || file_test::fixed_files_close()?;
+    if !fixed {
+        // Each connection then has two descriptors. Where the limit stands in the way, accepting will rest at it.
+        let _ = limits::raise_open_files(u64::from(settings.files) * 2);
     }
-    Ok((ring, flags))
+    let descriptors = Descriptors::new(settings.files);
+    if settings.nvme {
+        let (ring, flags) = make(settings)?;
+        if fixed {
+            register_table(&ring.submitter(), settings.files)?;
+        }
+        return Ok((Queues::Wide(ring, (!fixed).then_some(descriptors)), flags));
+    }
+    let (ring, flags) = make(settings)?;
+    if !fixed {
+        return Ok((Queues::Plain(ring, descriptors), flags));
+    }
+    register_table(&ring.submitter(), settings.files)?;
+    Ok((Queues::Usual(ring), flags))
+}
+
+/// Registers a file table of so many empty slots.
+pub(crate) fn register_table(ring: &Submitter<'_>, files: u32) -> Result<(), SetupError> {
+    if files == 0 {
+        return Ok(());
+    }
+    ring.register_files_sparse(files).map_err(|error| match error.raw_os_error() {
+        Some(libc::EPERM | libc::ENOSYS) => {
+            SetupError::Unavailable(Facts::gather().explain("io_uring_register", &error))
+        }
+        _ => SetupError::Call { call: "io_uring_register (file table)", source: error },
+    })
+}
+
+/// Makes a ring without a file table, and says with which flags.
+pub(crate) fn make<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+    settings: &RingSettings,
+) -> Result<(IoUring<S, C>, SetupFlags), SetupError> {
+    validate(settings)?;
+    retry_while_out_of_memory(|| first_accepted(settings), std::thread::sleep)
+        .map_err(|error| explain_refusal(settings, &error))
 }
 
 fn validate(settings: &RingSettings) -> Result<(), SetupError> {
@@ -165,7 +200,9 @@ fn explain_refusal(settings: &RingSettings, error: &io::Error) -> SetupError {
     }
 }
 
-fn first_accepted(settings: &RingSettings) -> io::Result<(IoUring, SetupFlags)> {
+fn first_accepted<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+    settings: &RingSettings,
+) -> io::Result<(IoUring<S, C>, SetupFlags)> {
     let ladder: &[SetupFlags] = if settings.sqpoll.is_some() { &LADDER_SQPOLL } else { &LADDER };
     let mut refused = io::Error::from_raw_os_error(libc::EINVAL);
     for &flags in ladder {
@@ -179,8 +216,11 @@ fn first_accepted(settings: &RingSettings) -> io::Result<(IoUring, SetupFlags)> 
 }
 
 /// Asks the kernel for a ring with exactly these flags.
-pub(crate) fn build(settings: &RingSettings, flags: SetupFlags) -> io::Result<IoUring> {
-    let mut builder = IoUring::builder();
+pub(crate) fn build<S: squeue::EntryMarker, C: cqueue::EntryMarker>(
+    settings: &RingSettings,
+    flags: SetupFlags,
+) -> io::Result<IoUring<S, C>> {
+    let mut builder = IoUring::<S, C>::builder();
     builder.setup_clamp().setup_cqsize(settings.cq_entries);
     if flags.no_sqarray {
         builder.setup_no_sqarray();
@@ -234,14 +274,14 @@ fn retry_while_out_of_memory<T>(
 /// refuses (before 5.18, or when the thread already has its 16 rings registered): the ring then works without.
 ///
 /// A registered ring lives until it is unregistered or the thread ends, even if its descriptor is closed.
-pub(crate) fn register_ring_fd(ring: &IoUring) -> Option<u32> {
+pub(crate) fn register_ring_fd(ring: &impl AsRawFd) -> Option<u32> {
     let mut update = RingFdUpdate { index: u32::MAX, reserved: 0, data: ring.as_raw_fd() as u64 };
     register(ring, REGISTER_RING_FDS, &mut update).ok()?;
     Some(update.index)
 }
 
 /// Undoes [`register_ring_fd`].
-pub(crate) fn unregister_ring_fd(ring: &IoUring, index: u32) -> io::Result<()> {
+pub(crate) fn unregister_ring_fd(ring: &impl AsRawFd, index: u32) -> io::Result<()> {
     register(ring, UNREGISTER_RING_FDS, &mut RingFdUpdate { index, reserved: 0, data: 0 })
 }
 
@@ -258,7 +298,7 @@ struct RingFdUpdate {
     data: u64,
 }
 
-fn register(ring: &IoUring, what: u32, update: &mut RingFdUpdate) -> io::Result<()> {
+fn register(ring: &impl AsRawFd, what: u32, update: &mut RingFdUpdate) -> io::Result<()> {
     let (call, fd) = (libc::SYS_io_uring_register, ring.as_raw_fd());
     // SAFETY: the structure has the kernel's layout and lives across the call; one element is announced.
     let result = unsafe { libc::syscall(call, fd, what, std::ptr::from_mut(update), 1u32) };
@@ -323,18 +363,25 @@ mod tests {
     #[test]
     fn every_set_of_flags_is_one_the_kernel_takes() {
         let settings = RingSettings::new(8, 0);
+        let refused = |settings: &RingSettings, flags| match build::<squeue::Entry, cqueue::Entry>(settings, flags) {
+            Ok(_) => false,
+            // The one flag that is newer than the oldest supported kernel.
+            Err(error) => !flags.no_sqarray || error.raw_os_error() != Some(libc::EINVAL),
+        };
         for flags in LADDER {
-            assert!(build(&settings, flags).is_ok(), "{flags:?}");
+            assert!(!refused(&settings, flags), "{flags:?}");
         }
         let settings = RingSettings { sqpoll: Some(SubmissionPolling { idle_ms: 1, cpu: None }), ..settings };
         for flags in LADDER_SQPOLL {
-            assert!(build(&settings, flags).is_ok(), "{flags:?}");
+            assert!(!refused(&settings, flags), "{flags:?}");
         }
     }
 
     #[test]
     fn impossible_settings_are_named() {
-        let text = |settings: RingSettings| make(&settings).err().expect("refused").to_string();
+        let text = |settings: RingSettings| {
+            make::<squeue::Entry, cqueue::Entry>(&settings).err().expect("refused").to_string()
+        };
         assert_eq!(text(RingSettings::new(0, 0)), "sq_entries is 0, but must be between 1 and 32,768");
         let small = RingSettings { cq_entries: 4, ..RingSettings::new(8, 0) };
         assert_eq!(text(small), "cq_entries is 4, but must be at least sq_entries");

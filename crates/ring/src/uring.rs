@@ -22,21 +22,21 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use io_uring::squeue::{Entry, Flags};
+use io_uring::EnterFlags;
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
-use io_uring::{EnterFlags, IoUring};
 
 use crate::buffer_group::BufferGroup;
+use crate::queues::Queues;
 use crate::setup::{self, RingSettings, SetupError, SetupFlags};
 use crate::{
-    Adopted, Completion, Doorbell, Entered, FileIndex, Kernel, Op, ProvidedBuffer, QueueFull, SocketOptions, Tag, Wait,
-    buffer_test, clock, sockets, submission,
+    Adopted, Completion, DeviceFacts, Doorbell, Entered, FileFacts, FileIndex, Kernel, Op, ProvidedBuffer, QueueFull,
+    SocketOptions, Tag, Wait, buffer_test, clock, files, nvme, sockets,
 };
 
 /// An io_uring instance. It belongs to the thread that makes it.
 pub struct Uring {
-    ring: IoUring,
-    /// Dropped after `ring`: see the order of release.
+    queues: Queues,
+    /// Dropped after `queues`: see the order of release.
     groups: Vec<BufferGroup>,
     doorbell: Doorbell,
     /// What `enter` names the ring by: its registered index, or its descriptor.
@@ -65,17 +65,17 @@ impl Uring {
     ///
     /// See [`SetupError`].
     pub fn new(settings: &RingSettings) -> Result<Self, SetupError> {
-        let (ring, flags) = setup::make(settings)?;
-        Self::with_ring(ring, flags)
+        let (queues, flags) = setup::make_queues(settings)?;
+        Self::with_queues(queues, flags)
     }
 
-    fn with_ring(ring: IoUring, flags: SetupFlags) -> Result<Self, SetupError> {
-        let sqpoll = ring.params().is_setup_sqpoll();
+    fn with_queues(queues: Queues, flags: SetupFlags) -> Result<Self, SetupError> {
+        let sqpoll = queues.parameters().is_setup_sqpoll();
         let doorbell = Doorbell::new().map_err(|source| SetupError::Call { call: "eventfd", source })?;
-        let registered = setup::register_ring_fd(&ring);
+        let registered = setup::register_ring_fd(&queues);
         let (enter_fd, enter_flags) = match registered {
             Some(index) => (index as RawFd, EnterFlags::REGISTERED_RING.bits()),
-            None => (ring.as_raw_fd(), 0),
+            None => (queues.as_raw_fd(), 0),
         };
         Ok(Self {
             enter_fd,
@@ -83,20 +83,14 @@ impl Uring {
             registered,
             sqpoll,
             tells_of_work: !sqpoll && (flags.defer_taskrun || flags.coop_taskrun),
-            cq_entries: ring.params().cq_entries(),
-            ring,
+            cq_entries: queues.parameters().cq_entries(),
+            queues,
             groups: Vec::new(),
             doorbell,
             in_flight: 0,
             inline_queued: 0,
             inline_ready: 0,
         })
-    }
-
-    /// Number of operations that are queued and not yet taken by the kernel.
-    #[inline]
-    fn queued(&mut self) -> u32 {
-        self.ring.submission().len() as u32
     }
 
     /// How many completions a wait has to ask for, so that it does not return with nothing but what completed inline.
@@ -111,26 +105,10 @@ impl Uring {
     /// Whether an `enter` with nothing to submit could bring completions that are not in the queue yet.
     #[inline]
     fn has_kernel_work(&mut self) -> bool {
-        if !self.ring.completion().is_empty() {
+        if !self.queues.no_completions() {
             return false;
         }
-        let queue = self.ring.submission();
-        (!self.tells_of_work && !self.sqpoll) || queue.taskrun() || queue.cq_overflow()
-    }
-
-    /// Stores an operation in the submission queue. The entry is lent to nobody, so that its fields are written
-    /// straight into the queue.
-    #[inline(always)]
-    fn store(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull> {
-        let entry = submission::entry(op, self.doorbell.raw_fd()).user_data(tag.bits());
-        // SAFETY: memory that the entry names was promised to stay until the operation has completed, by whoever made
-        // the pinned value. The doorbell's descriptor is owned by `self`.
-        unsafe { self.ring.submission().push(&entry) }.map_err(|_| QueueFull)
-    }
-
-    fn store_chain(&mut self, entries: &[Entry]) -> Result<(), QueueFull> {
-        // SAFETY: as in `store`.
-        unsafe { self.ring.submission().push_multiple(entries) }.map_err(|_| QueueFull)
+        (!self.tells_of_work && !self.sqpoll) || self.queues.has_deferred_work() || self.queues.has_overflowed()
     }
 
     /// Makes room by submitting, without waiting, and tries once more.
@@ -139,11 +117,11 @@ impl Uring {
     fn store_when_full(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull> {
         // A failure is not lost: the queue stays full, and the next `enter` meets the same failure and reports it.
         let _ = self.submit();
-        self.store(op, tag)
+        self.queues.push(op, tag, self.doorbell.raw_fd())
     }
 
     fn submit(&mut self) -> io::Result<Entered> {
-        let queued = self.queued();
+        let queued = self.queues.queued();
         let entered = if self.sqpoll {
             let wake = self.wake_up();
             self.enter_kernel(0, 0, wake | EnterFlags::SQ_WAIT, None)
@@ -159,7 +137,7 @@ impl Uring {
 
     /// The flag that wakes a submission thread, if there is one that sleeps.
     fn wake_up(&mut self) -> EnterFlags {
-        let asleep = self.sqpoll && self.ring.submission().need_wakeup();
+        let asleep = self.sqpoll && self.queues.thread_sleeps();
         if asleep { EnterFlags::SQ_WAKEUP } else { EnterFlags::empty() }
     }
 
@@ -205,13 +183,13 @@ impl Uring {
     }
 
     pub(crate) fn register_file(&mut self, file: FileIndex, socket: &OwnedFd) -> io::Result<()> {
-        self.ring.submitter().register_files_update(file.0, &[socket.as_raw_fd()]).map(drop)
+        self.queues.register_file(file, socket)
     }
 
     /// Ends everything in flight and looks at every last completion; see the order of release.
     fn end_all(&mut self) {
         // What was never submitted is forgotten, but a submission thread takes it in any case.
-        let never_submitted = if self.sqpoll { 0 } else { self.queued() };
+        let never_submitted = if self.sqpoll { 0 } else { self.queues.queued() };
         let deadline = self.now() + RELEASE_NS_MAX;
         loop {
             self.discard_completions();
@@ -219,7 +197,7 @@ impl Uring {
                 return;
             }
             // ENOENT when everything is cancelled already, and only its completions are due.
-            let _ = self.ring.submitter().register_sync_cancel(None, CancelBuilder::any());
+            let _ = self.queues.submitter().register_sync_cancel(None, CancelBuilder::any());
             let wake = self.wake_up();
             // Deferred work posts the completions. Whatever this answers, the loop looks again, and it is bounded.
             let _ = self.enter_kernel(0, 1, wake | EnterFlags::GETEVENTS, Some(RELEASE_PAUSE_NS));
@@ -243,7 +221,7 @@ impl Kernel for Uring {
 
     #[inline]
     fn push(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull> {
-        if self.store(op, tag).is_err() {
+        if self.queues.push(op, tag, self.doorbell.raw_fd()).is_err() {
             self.store_when_full(op, tag)?;
         }
         self.in_flight += 1;
@@ -255,16 +233,10 @@ impl Kernel for Uring {
 
     fn push_chain(&mut self, links: &[(Op, Tag)]) -> Result<(), QueueFull> {
         let doorbell = self.doorbell.raw_fd();
-        let entry = |&(op, tag): &(Op, Tag)| submission::entry(op, doorbell).user_data(tag.bits());
-        let mut entries: Vec<Entry> = links.iter().map(|link| entry(link).flags(Flags::IO_LINK)).collect();
-        // The last one would link to whatever is queued next.
-        if let (Some(last), Some(link)) = (entries.last_mut(), links.last()) {
-            *last = entry(link);
-        }
-        if self.store_chain(&entries).is_err() {
+        if self.queues.push_chain(links, doorbell).is_err() {
             // A failure is not lost: see `store_when_full`.
             let _ = self.submit();
-            self.store_chain(&entries)?;
+            self.queues.push_chain(links, doorbell)?;
         }
         self.in_flight += links.len() as u32;
         self.inline_queued += links.iter().filter(|(op, _)| op.completes_inline()).count() as u32;
@@ -276,7 +248,7 @@ impl Kernel for Uring {
         if self.sqpoll {
             return self.enter_with_thread(wait);
         }
-        let queued = self.queued();
+        let queued = self.queues.queued();
         let (want, timeout_ns) = match wait {
             // Waiting for no time at all would still set up a timer and sleep: some 18 µs.
             Wait::Poll | Wait::AtMost(0) if queued == 0 && !self.has_kernel_work() => return Ok(Entered::Done),
@@ -295,13 +267,7 @@ impl Kernel for Uring {
 
     #[inline]
     fn reap(&mut self, into: &mut [Completion]) -> usize {
-        let (mut count, mut going_on) = (0, 0);
-        for (completion, entry) in into.iter_mut().zip(self.ring.completion()) {
-            *completion =
-                Completion { tag: Tag::from_bits(entry.user_data()), result: entry.result(), flags: entry.flags() };
-            count += 1;
-            going_on += u32::from(completion.more());
-        }
+        let (count, going_on) = self.queues.reap(into);
         self.in_flight -= count as u32 - going_on;
         // Completions that have been looked at must not be waited for again.
         self.inline_ready = 0;
@@ -318,7 +284,7 @@ impl Kernel for Uring {
     }
 
     fn create_buffer_group(&mut self, group: u16, entries: u16, incremental: bool) -> io::Result<()> {
-        let made = BufferGroup::register(&self.ring.submitter(), group, entries, incremental)?;
+        let made = BufferGroup::register(&self.queues.submitter(), group, entries, incremental)?;
         self.groups.push(made);
         Ok(())
     }
@@ -334,7 +300,7 @@ impl Kernel for Uring {
         let vectors: Vec<libc::iovec> =
             regions.iter().map(|&(start, len)| libc::iovec { iov_base: start.cast(), iov_len: len }).collect();
         // SAFETY: the caller's promise is the same.
-        unsafe { self.ring.submitter().register_buffers(&vectors) }
+        unsafe { self.queues.submitter().register_buffers(&vectors) }
     }
 
     fn listen(&mut self, file: FileIndex, address: SocketAddr, options: &SocketOptions) -> io::Result<SocketAddr> {
@@ -377,6 +343,24 @@ impl Kernel for Uring {
         sockets::local_address(socket).ok()
     }
 
+    fn adopt_file(&mut self, file: FileIndex, result: u32) -> io::Result<FileFacts> {
+        let opened = self.accepted(result);
+        let facts = files::examine(&opened)?;
+        self.register_file(file, &opened)?;
+        Ok(facts)
+    }
+
+    fn takes_nvme(&self) -> bool {
+        self.queues.are_wide()
+    }
+
+    fn adopt_device(&mut self, file: FileIndex, result: u32, namespace: u32) -> io::Result<DeviceFacts> {
+        let opened = self.accepted(result);
+        let facts = nvme::examine(&opened, namespace)?;
+        self.register_file(file, &opened)?;
+        Ok(facts)
+    }
+
     fn doorbell(&self) -> Doorbell {
         self.doorbell.clone()
     }
@@ -386,21 +370,20 @@ impl Drop for Uring {
     fn drop(&mut self) {
         self.end_all();
         for group in &self.groups {
-            let _ = self.ring.submitter().unregister_buf_ring(group.group());
+            let _ = self.queues.submitter().unregister_buf_ring(group.group());
         }
-        // ENXIO when there is no file table.
-        let _ = self.ring.submitter().unregister_files();
+        self.queues.unregister_files();
         if let Some(index) = self.registered {
-            let _ = setup::unregister_ring_fd(&self.ring, index);
+            let _ = setup::unregister_ring_fd(&self.queues, index);
         }
-        // The fields follow in the order of their declaration: first the ring, then the groups.
+        // The fields follow in the order of their declaration: first the queues, then the groups.
     }
 }
 
 impl std::fmt::Debug for Uring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Uring")
-            .field("fd", &self.ring.as_raw_fd())
+            .field("fd", &self.queues.as_raw_fd())
             .field("sqpoll", &self.sqpoll)
             .field("groups", &self.groups.len())
             .finish_non_exhaustive()
@@ -429,8 +412,12 @@ mod tests {
 
     /// A ring made with flags that this kernel would not choose has to work all the same.
     fn rings_a_bell(flags: SetupFlags) {
-        let ring = setup::build(&RingSettings::new(8, 0), flags).unwrap();
-        let mut ring = Uring::with_ring(ring, flags).unwrap();
+        let ring = match setup::build(&RingSettings::new(8, 0), flags) {
+            // An older kernel: the set-up goes on with the next set.
+            Err(error) if flags.no_sqarray && error.raw_os_error() == Some(libc::EINVAL) => return,
+            ring => ring.unwrap(),
+        };
+        let mut ring = Uring::with_queues(Queues::Usual(ring), flags).unwrap();
         let tag = Tag::new(1, 2, 3);
         ring.push(Op::PollDoorbell, tag).unwrap();
         ring.enter(Wait::Poll).unwrap();

@@ -16,15 +16,17 @@ impl AsyncEventHandler for Echo {
     }
 
     fn on_accept(&self, conn: ConnCtx) -> impl Future<Output = ()> + 'static {
-        async move {
-            let echo = |data: &[u8]| {
-                // The client waits for each answer, so its messages always fit into the send pool.
-                conn.send_nowait(data).expect("the send pool holds what one client has in flight");
-                ParseResult::Consumed(data.len())
-            };
-            while conn.with_data(echo).await > 0 {}
-        }
+        serve(conn)
     }
+}
+
+async fn serve(conn: ConnCtx) {
+    let echo = |data: &[u8]| {
+        // The client waits for each answer, so its messages always fit into the send pool.
+        conn.send_nowait(data).expect("the send pool holds what one client has in flight");
+        ParseResult::Consumed(data.len())
+    };
+    while conn.with_data(echo).await > 0 {}
 }
 
 /// One round: `pipelined` messages of `bytes` bytes there, then all of them back.

@@ -2,7 +2,10 @@
 
 use std::future::Future;
 
-use ringline::{AsyncEventHandler, Config, ConnCtx, Error, ParseResult, RinglineBuilder, SendFuture};
+use ringline::{AsyncEventHandler, Config, ConnCtx, Error, ParseResult, RinglineBuilder};
+
+/// Most bytes that are sent back at a time.
+const PIECE_BYTES_MAX: usize = 64 * 1024;
 
 struct Echo;
 
@@ -12,28 +15,27 @@ impl AsyncEventHandler for Echo {
     }
 
     fn on_accept(&self, conn: ConnCtx) -> impl Future<Output = ()> + 'static {
-        async move {
-            // Waiting for each send until the kernel has taken it is what slows down a client that does not read.
-            while let Some(sent) = echo_once(conn).await {
-                if sent.await.is_err() {
-                    return;
-                }
-            }
-        }
+        serve(conn)
     }
 }
 
-/// Sends back what has arrived; none at the end of the stream.
-async fn echo_once(conn: ConnCtx) -> Option<SendFuture> {
-    let mut sent = None;
-    let read = conn.with_data(|data| {
-        if !data.is_empty() {
-            sent = Some(conn.send(data));
+/// Sends back what arrives. Waiting for each send until the kernel has taken it slows down a client that does not read.
+async fn serve(conn: ConnCtx) {
+    loop {
+        let mut sent = None;
+        let read = conn.with_data(|data| {
+            let piece = &data[..data.len().min(PIECE_BYTES_MAX)];
+            sent = Some(conn.send(piece));
+            ParseResult::Consumed(piece.len())
+        });
+        if read.await == 0 {
+            return;
         }
-        ParseResult::Consumed(data.len())
-    });
-    read.await;
-    sent
+        let Some(sent) = sent else { return };
+        if sent.await.is_err() {
+            return;
+        }
+    }
 }
 
 fn main() -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use ringline_ring::{RingSettings, SocketOptions, SubmissionPolling, Uring, pin_to_core};
 
-use crate::driver::{Driver, DriverSettings};
+use crate::driver::{DiskLimits, Driver, DriverSettings};
 use crate::{Config, Error};
 
 /// Who a driver works for, as far as it makes a difference.
@@ -30,6 +30,7 @@ pub fn assemble(config: &Config, index: usize, host: HostKind) -> Result<Driver<
     let sqpoll = SubmissionPolling { idle_ms: config.sqpoll_idle_ms, cpu: config.sqpoll_cpu };
     let kernel = Uring::new(&RingSettings {
         sqpoll: config.sqpoll.then_some(sqpoll),
+        nvme: config.nvme.is_some(),
         ..RingSettings::new(config.sq_entries, settings.fixed_files())
     })?;
     let mut driver = Driver::new(kernel, settings).map_err(Error::BufferRegistration)?;
@@ -50,7 +51,17 @@ fn settings(config: &Config, host: HostKind) -> DriverSettings {
         guards_max: config.send_slab_slots,
         zero_copy_threshold: config.send_zc_threshold,
         sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: config.reuse_port },
-        lazy_sends: host == HostKind::JavaScript,
+        disk: disk_limits(config),
         flush_interval_ns: config.flush_interval_us.saturating_mul(1000),
+    }
+}
+
+fn disk_limits(config: &Config) -> DiskLimits {
+    let (files, nvme) = (config.direct_io.as_ref(), config.nvme.as_ref());
+    DiskLimits {
+        files_max: files.map_or(0, |files| files.max_files),
+        file_operations_max: files.map_or(0, |files| files.max_commands_in_flight),
+        devices_max: nvme.map_or(0, |nvme| nvme.max_devices),
+        commands_max: nvme.map_or(0, |nvme| nvme.max_commands_in_flight),
     }
 }

@@ -34,6 +34,8 @@ pub struct Cluster<S> {
 
 struct Mailbox<S> {
     contents: Mutex<Contents<S>>,
+    /// Whether there are messages, to be looked at without the lock.
+    any: AtomicBool,
     notified: AtomicBool,
 }
 
@@ -64,6 +66,7 @@ impl<S> Cluster<S> {
     pub fn new(workers: usize) -> Arc<Self> {
         let mailbox = |_| Mailbox {
             contents: Mutex::new(Contents { messages: Vec::new(), doorbell: None, left: false }),
+            any: AtomicBool::new(false),
             notified: AtomicBool::new(false),
         };
         Arc::new(Self {
@@ -181,6 +184,7 @@ impl<S> Cluster<S> {
             return Err(message);
         }
         contents.messages.push(message);
+        self.mailboxes[worker].any.store(true, Ordering::Release);
         if let Some(doorbell) = &contents.doorbell {
             doorbell.ring();
         }
@@ -253,7 +257,9 @@ impl<S> Member<S> {
 
     /// Takes the messages that have come, oldest first.
     pub fn take(&self, into: &mut Vec<Message<S>>) {
-        into.append(&mut self.mailbox().contents().messages);
+        if self.mailbox().any.swap(false, Ordering::AcqRel) {
+            into.append(&mut self.mailbox().contents().messages);
+        }
     }
 
     /// Whether [`Cluster::notify`] was called since the last call of this.

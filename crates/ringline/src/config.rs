@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use ringline_ring::{SLOT_MAX, available_cores};
 
 use crate::driver::CHAIN_LINKS_MAX;
-use crate::{Error, MemoryRegion};
+use crate::{DirectIoConfig, Error, MemoryRegion, NvmeConfig};
 
 pub use builder::ConfigBuilder;
 
@@ -27,6 +27,9 @@ pub const REGIONS_MAX: usize = 16_384;
 pub const REGION_BYTES_MAX: usize = 1 << 30;
 /// Most sleeps and timeouts of a worker.
 pub const TIMER_SLOTS_MAX: u32 = 65_535;
+
+/// Most files, devices and disk operations of a worker.
+pub const DISK_LIMIT_MAX: u32 = 65_536;
 
 /// The provided buffers that a worker's connections receive into.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +129,10 @@ pub struct Config {
     pub standalone_task_capacity: usize,
     /// Sleeps and timeouts that may be armed on a worker at a time. 1 to 65,535. Default 256.
     pub timer_slots: u32,
+    /// Files past the page cache, if wanted. Default none.
+    pub direct_io: Option<DirectIoConfig>,
+    /// NVMe commands, if wanted. They make the entries of a worker's ring twice as large. Default none.
+    pub nvme: Option<NvmeConfig>,
 }
 
 impl Default for Config {
@@ -154,6 +161,8 @@ impl Default for Config {
             max_chain_length: 16,
             standalone_task_capacity: 256,
             timer_slots: 256,
+            direct_io: None,
+            nvme: None,
         }
     }
 }
@@ -180,6 +189,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), Error> {
         self.validate_ring()?;
         self.validate_memory()?;
+        self.validate_disk()?;
         check(
             (1..=i32::MAX as u32).contains(&self.backlog),
             "backlog",
@@ -207,6 +217,20 @@ impl Config {
             "greater than 0",
         )?;
         check((1..=TIMER_SLOTS_MAX).contains(&self.timer_slots), "timer_slots", self.timer_slots, "between 1 and 65535")
+    }
+
+    fn validate_disk(&self) -> Result<(), Error> {
+        let legal = "between 1 and 65536";
+        let within = |field, value: u32| check((1..=DISK_LIMIT_MAX).contains(&value), field, value, legal);
+        if let Some(files) = &self.direct_io {
+            within("direct_io.max_files", files.max_files)?;
+            within("direct_io.max_commands_in_flight", files.max_commands_in_flight)?;
+        }
+        if let Some(devices) = &self.nvme {
+            within("nvme.max_devices", devices.max_devices)?;
+            within("nvme.max_commands_in_flight", devices.max_commands_in_flight)?;
+        }
+        Ok(())
     }
 
     fn validate_ring(&self) -> Result<(), Error> {

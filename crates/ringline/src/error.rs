@@ -4,6 +4,7 @@ use std::{fmt, io};
 
 use ringline_ring::{OpenFilesLimit, SetupError};
 
+use crate::driver::{FileRefused, NvmeRefused, NvmeStatus};
 use crate::guard::RegionId;
 
 /// What can go wrong in the runtime.
@@ -90,6 +91,12 @@ pub enum Error {
         /// The worker's `standalone_task_capacity`.
         limit: usize,
     },
+    /// A file was not opened, or an operation on it not begun: closed, not aligned, too many, …
+    FileRefused(FileRefused),
+    /// An NVMe device was not opened, or a command not submitted: closed, no blocks, too many, …
+    NvmeRefused(NvmeRefused),
+    /// An NVMe device answered a command with this status.
+    NvmeStatus(NvmeStatus),
     /// [`spawn`](crate::spawn), [`connect`](crate::connect) or [`request_shutdown`](crate::request_shutdown) was called
     /// outside of a worker's tasks and handler methods.
     OutsideWorker,
@@ -217,6 +224,9 @@ impl fmt::Display for Error {
             Self::TaskLimitReached { limit } => {
                 write!(f, "{limit} spawned tasks are running; raise standalone_task_capacity")
             }
+            Self::FileRefused(refused) => refused.fmt(f),
+            Self::NvmeRefused(refused) => refused.fmt(f),
+            Self::NvmeStatus(status) => status.fmt(f),
             Self::OutsideWorker => {
                 f.write_str("called outside of a worker: only a worker's tasks and handler methods may do this")
             }

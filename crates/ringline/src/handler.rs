@@ -1,11 +1,12 @@
 //! What the user of the runtime writes, one instance per worker, and what its methods are given.
 
+mod disk;
 mod driver_ctx;
 
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::{ConnCtx, UdpCtx};
+use crate::{ConnCtx, DirectIoCompletion, NvmeCompletion, UdpCtx};
 
 pub use crate::driver::{ConnToken, UdpToken};
 pub use driver_ctx::DriverCtx;
@@ -71,5 +72,15 @@ pub trait AsyncEventHandler: Sized + 'static {
     /// before the worker woke.
     fn on_notify(&mut self, ctx: &mut DriverCtx<'_>) {
         let _ = ctx;
+    }
+
+    /// Called when an operation on a file has ended that a handler method began through [`DriverCtx`].
+    fn on_direct_io(&mut self, ctx: &mut DriverCtx<'_>, completion: DirectIoCompletion) {
+        let _ = (ctx, completion);
+    }
+
+    /// Called when an NVMe command has ended that a handler method submitted through [`DriverCtx`].
+    fn on_nvme(&mut self, ctx: &mut DriverCtx<'_>, completion: NvmeCompletion) {
+        let _ = (ctx, completion);
     }
 }

@@ -5,7 +5,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use ringline::driver::{Chunk, ConnToken, DATAGRAM_BYTES_MAX, DatagramRefused, Driver, DriverSettings, Host, UdpToken};
+use ringline::driver::{
+    Chunk, ConnToken, DATAGRAM_BYTES_MAX, DatagramRefused, DiskLimits, Driver, DriverSettings, Host, UdpToken,
+};
 use ringline_ring::{RingSettings, SocketOptions, Uring, Wait};
 
 #[derive(Default)]
@@ -61,7 +63,7 @@ impl Bench {
             guards_max: 4,
             zero_copy_threshold: 4096,
             sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
-            lazy_sends: true,
+            disk: DiskLimits::default(),
             flush_interval_ns: 0,
         };
         let kernel = Uring::new(&RingSettings::new(64, settings.fixed_files())).unwrap();

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ringline::driver::{Chunk, ConnToken, Driver, DriverSettings, Host};
+use ringline::driver::{Chunk, ConnToken, DiskLimits, Driver, DriverSettings, Host};
 use ringline::{GuardBox, RegionId, SendGuard};
 use ringline_ring::{Region, RingSettings, SocketOptions, Uring, Wait};
 
@@ -20,7 +20,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn new(bytes: Vec<u8>, alive: &Rc<Cell<u32>>) -> GuardBox {
+    fn guard(bytes: Vec<u8>, alive: &Rc<Cell<u32>>) -> GuardBox {
         alive.set(alive.get() + 1);
         let address = bytes.as_ptr();
         GuardBox::new(Self { bytes: Rc::new(bytes), alive: Rc::clone(alive), region: RegionId::UNREGISTERED, address })
@@ -99,7 +99,7 @@ impl Bench {
             guards_max: 4,
             zero_copy_threshold: 4096,
             sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
-            lazy_sends: false,
+            disk: DiskLimits::default(),
             flush_interval_ns: 0,
         };
         let kernel = Uring::new(&RingSettings::new(64, settings.fixed_files())).unwrap();
@@ -117,7 +117,7 @@ impl Bench {
     }
 
     fn send(&mut self, bytes: &[u8], key: u64) {
-        let guard = Kept::new(bytes.to_vec(), &self.alive);
+        let guard = Kept::guard(bytes.to_vec(), &self.alive);
         self.driver.send_guard(self.conn, guard, key).unwrap();
     }
 
@@ -219,7 +219,7 @@ fn more_guards_than_configured_are_refused_and_come_back() {
     for key in 0..4 {
         bench.send(b"kept", key);
     }
-    let refused = bench.driver.send_guard(bench.conn, Kept::new(vec![1, 2, 3], &bench.alive), 9).unwrap_err();
+    let refused = bench.driver.send_guard(bench.conn, Kept::guard(vec![1, 2, 3], &bench.alive), 9).unwrap_err();
     assert_eq!(refused.as_ptr_len().1, 3);
     drop(refused);
     bench.turn_until(|host| host.released.len() == 4);

@@ -43,7 +43,8 @@ fn e1_a_task_that_wakes_itself_while_it_is_polled_goes_on() {
 
 #[test]
 fn e2_a_waker_wakes_its_task_from_any_thread() {
-    static WAKERS: Mutex<Option<mpsc::Sender<(Waker, Arc<AtomicBool>)>>> = Mutex::new(None);
+    type Parked = (Waker, Arc<AtomicBool>);
+    static WAKERS: Mutex<Option<mpsc::Sender<Parked>>> = Mutex::new(None);
     handler!(Far, conn => async move {
         for _ in 0..200 {
             let done = Arc::new(AtomicBool::new(false));
@@ -62,7 +63,7 @@ fn e2_a_waker_wakes_its_task_from_any_thread() {
         }
         conn.send(b"woken").await.unwrap();
     });
-    let (sender, receiver) = mpsc::channel::<(Waker, Arc<AtomicBool>)>();
+    let (sender, receiver) = mpsc::channel::<Parked>();
     *WAKERS.lock().unwrap() = Some(sender);
     let waking = std::thread::spawn(move || {
         for (waker, done) in receiver {
@@ -88,7 +89,7 @@ fn e2_a_waker_that_outlives_its_worker_wakes_nobody() {
     server.stop();
     let waker = KEPT.lock().unwrap().take().unwrap();
     waker.wake_by_ref();
-    waker.clone().wake();
+    waker.wake();
 }
 
 #[test]
@@ -150,26 +151,27 @@ fn e3_a_connection_that_is_handed_to_another_task_wakes_that_task() {
 
 #[test]
 fn e4_a_panic_closes_that_connection_alone() {
+    async fn serve(conn: ConnCtx) {
+        match receive(conn, 1).await[..] {
+            [b'p'] => panic!("this panic is part of the test"),
+            [b'c'] => {
+                conn.with_data(|data| ParseResult::Consumed(data.len() + 1)).await;
+            }
+            [b's'] => {
+                spawn(async { panic!("this panic is part of the test") }).unwrap();
+                yield_now().await;
+                conn.send_nowait(b"going on").unwrap();
+            }
+            _ => echo(conn).await,
+        }
+    }
     struct Panics;
     impl AsyncEventHandler for Panics {
         fn create_for_worker(_worker: usize) -> Self {
             Panics
         }
         fn on_accept(&self, conn: ConnCtx) -> impl Future<Output = ()> + 'static {
-            async move {
-                match receive(conn, 1).await[..] {
-                    [b'p'] => panic!("this panic is part of the test"),
-                    [b'c'] => {
-                        conn.with_data(|data| ParseResult::Consumed(data.len() + 1)).await;
-                    }
-                    [b's'] => {
-                        spawn(async { panic!("this panic is part of the test") }).unwrap();
-                        yield_now().await;
-                        conn.send_nowait(b"going on").unwrap();
-                    }
-                    _ => echo(conn).await,
-                }
-            }
+            serve(conn)
         }
         fn on_tick(&mut self, _ctx: &mut DriverCtx<'_>) {
             static TICKS: AtomicUsize = AtomicUsize::new(0);
@@ -443,23 +445,24 @@ fn ticks_come_to_a_handler_that_has_them_also_when_nothing_happens() {
 #[test]
 fn a_notified_handler_acts_on_connections_by_their_tokens() {
     thread_local!(static CONNS: RefCell<Vec<ConnToken>> = const { RefCell::new(Vec::new()) });
+    async fn serve(conn: ConnCtx) {
+        if conn.is_outbound() {
+            conn.send(b"outbound").await.unwrap();
+            return;
+        }
+        CONNS.with_borrow_mut(|conns| conns.push(conn.token()));
+        conn.send_nowait(b"!").unwrap();
+        // Cancelled by the notification.
+        assert_eq!(conn.with_data(|_| ParseResult::NeedMore).await, 0);
+        std::future::pending().await
+    }
     struct Broadcast;
     impl AsyncEventHandler for Broadcast {
         fn create_for_worker(_worker: usize) -> Self {
             Broadcast
         }
         fn on_accept(&self, conn: ConnCtx) -> impl Future<Output = ()> + 'static {
-            async move {
-                if conn.is_outbound() {
-                    conn.send(b"outbound").await.unwrap();
-                    return;
-                }
-                CONNS.with_borrow_mut(|conns| conns.push(conn.token()));
-                conn.send_nowait(b"!").unwrap();
-                // Cancelled by the notification.
-                assert_eq!(conn.with_data(|_| ParseResult::NeedMore).await, 0);
-                std::future::pending().await
-            }
+            serve(conn)
         }
         fn on_notify(&mut self, ctx: &mut DriverCtx<'_>) {
             for conn in CONNS.take() {

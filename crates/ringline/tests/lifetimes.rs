@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use harness::{
-    PATIENCE, Running, client, config, echo, eventually, open_descriptors, pattern, read_all, read_exactly,
-    worker_threads,
+    PATIENCE, Running, client, config, echo, eventually, no_worker_thread_is_left, open_descriptors, pattern, read_all,
+    read_exactly, worker_threads,
 };
 use ringline::{Config, Error, RinglineBuilder};
 
@@ -60,7 +60,7 @@ fn d6_a_quiet_listener_shuts_down_and_its_port_is_free_at_once() {
         assert_eq!(again.address(), address);
         assert_echoes(&mut again.connect());
         again.stop();
-        assert_eq!(worker_threads(), [0; 0]);
+        no_worker_thread_is_left();
     }
 }
 
@@ -98,7 +98,7 @@ fn d7_a_worker_that_cannot_start_leaves_nothing_behind() {
     let error = RinglineBuilder::new(config).bind(address).launch::<Echo>().unwrap_err();
     let core = format!("core {}", last_core + 1);
     assert!(matches!(&error, Error::PinFailed(_)) && error.to_string().contains(&core), "{error}");
-    assert_eq!(worker_threads(), [0; 0]);
+    no_worker_thread_is_left();
     assert_eq!(open_descriptors(), before);
     assert_eq!(TcpStream::connect_timeout(&address, PATIENCE).unwrap_err().kind(), ErrorKind::ConnectionRefused);
 }
@@ -113,7 +113,7 @@ fn d7_a_busy_address_is_named_and_leaves_nothing_behind() {
     let error = builder.launch::<Echo>().unwrap_err();
     assert!(matches!(&error, Error::Io(error) if error.kind() == ErrorKind::AddrInUse), "{error:?}");
     assert!(error.to_string().contains(&address.to_string()), "{error}");
-    assert_eq!(worker_threads(), [0; 0]);
+    no_worker_thread_is_left();
     assert_eq!(open_descriptors(), before);
 }
 
@@ -131,7 +131,7 @@ fn d8_cycles_of_launch_and_shutdown_leave_the_descriptors_as_they_were() {
     for _ in 0..6 {
         cycle();
         assert_eq!(open_descriptors(), before);
-        assert_eq!(worker_threads(), [0; 0]);
+        no_worker_thread_is_left();
     }
 }
 
@@ -148,7 +148,7 @@ fn d9_dropping_the_last_handle_stops_the_workers() {
     assert_eq!(read_all(&mut stream), b"");
     drop(stream);
     server.join();
-    assert_eq!(worker_threads(), [0; 0]);
+    no_worker_thread_is_left();
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn d13_a_configuration_that_was_changed_after_its_check_is_checked_again() {
     config.standalone_task_capacity = 0;
     let error = RinglineBuilder::new(config).bind(local()).launch::<Echo>().unwrap_err();
     assert!(matches!(error, Error::InvalidConfig { field: "standalone_task_capacity", .. }), "{error:?}");
-    assert_eq!(worker_threads(), [0; 0]);
+    no_worker_thread_is_left();
 }
 
 #[test]

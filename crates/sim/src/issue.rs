@@ -35,6 +35,9 @@ impl SimKernel {
             Op::Cancel { target } => self.cancel(target, tag),
             Op::ReceiveDatagrams { .. } => self.violation("the simulated network has no datagrams"),
             Op::SendMessageAll { .. } => self.violation("the simulated kernel knows no chains"),
+            Op::Open { .. } | Op::Read { .. } | Op::Write { .. } | Op::Fsync { .. } | Op::NvmeCommand { .. } => {
+                self.violation("the simulated machine has no disk")
+            }
             Op::SendZeroCopy { .. } | Op::SendMessageZeroCopy { .. } => self.violation("the simulated kernel copies"),
             Op::PollDoorbell => {
                 self.hear_bell();
@@ -215,8 +218,13 @@ const fn code(op: &Op) -> i32 {
         Op::Cancel { .. } => 9,
         Op::PollDoorbell => 10,
         Op::ReceiveDatagrams { .. } => 11,
+        Op::Open { .. } => 14,
+        Op::Read { .. } => 15,
+        Op::Write { .. } => 16,
+        Op::Fsync { .. } => 17,
+        Op::NvmeCommand { .. } => 18,
         Op::SendZeroCopy { .. } => 12,
         Op::SendMessageZeroCopy { .. } => 13,
-        Op::SendMessageAll { .. } => 14,
+        Op::SendMessageAll { .. } => 19,
     }
 }

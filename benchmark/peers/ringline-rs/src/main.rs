@@ -12,17 +12,19 @@ impl AsyncEventHandler for Echo {
     }
 
     fn on_accept(&self, conn: ConnCtx) -> impl Future<Output = ()> + 'static {
-        async move {
-            loop {
-                let mut full = false;
-                let read = conn.with_data(|data| {
-                    full = conn.send_nowait(data).is_err();
-                    ParseResult::Consumed(if full { 0 } else { data.len() })
-                });
-                if read.await == 0 || full {
-                    return;
-                }
-            }
+        serve(conn)
+    }
+}
+
+async fn serve(conn: ConnCtx) {
+    loop {
+        let mut full = false;
+        let read = conn.with_data(|data| {
+            full = conn.send_nowait(data).is_err();
+            ParseResult::Consumed(if full { 0 } else { data.len() })
+        });
+        if read.await == 0 || full {
+            return;
         }
     }
 }

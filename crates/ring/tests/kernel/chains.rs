@@ -12,34 +12,32 @@ const LARGE: usize = 8 << 20;
 
 /// Messages of one vector each, at places that last as long as the test.
 struct Messages {
-    _vectors: Vec<Box<libc::iovec>>,
-    headers: Vec<Box<libc::msghdr>>,
+    headers: Box<[libc::msghdr]>,
+    _vectors: Box<[libc::iovec]>,
 }
 
 impl Messages {
     fn new(parts: &[&'static [u8]]) -> Self {
-        let vector =
-            |part: &&[u8]| Box::new(libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() });
-        let mut vectors: Vec<_> = parts.iter().map(vector).collect();
-        let header = |vector: &mut Box<libc::iovec>| {
+        let vector = |part: &&[u8]| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() };
+        let mut vectors: Box<[_]> = parts.iter().map(vector).collect();
+        let header = |vector: &mut libc::iovec| {
             // SAFETY: a msghdr is numbers and pointers, for which zero is a value.
             let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-            header.msg_iov = &raw mut **vector;
+            header.msg_iov = vector;
             header.msg_iovlen = 1;
-            Box::new(header)
+            header
         };
-        let headers = vectors.iter_mut().map(header).collect();
-        Self { _vectors: vectors, headers }
+        Self { headers: vectors.iter_mut().map(header).collect(), _vectors: vectors }
     }
 
     /// The links of a chain, with the tags 1, 2, …
     fn chain(&self) -> Vec<(Op, Tag)> {
-        let link = |(index, header): (usize, &Box<libc::msghdr>)| {
+        let link = |(header, number): (&libc::msghdr, u32)| {
             // SAFETY: header, vector and bytes outlive the ring of the test.
-            let message = unsafe { PinnedMessage::new(&raw const **header) };
-            (Op::SendMessageAll { file: FILE, message }, tag(index as u32 + 1))
+            let message = unsafe { PinnedMessage::new(header) };
+            (Op::SendMessageAll { file: FILE, message }, tag(number))
         };
-        self.headers.iter().enumerate().map(link).collect()
+        self.headers.iter().zip(1..).map(link).collect()
     }
 }
 
@@ -94,7 +92,9 @@ fn a_chain_is_queued_as_a_whole_or_not_at_all() {
     let polls = [bench.push(Op::PollWritable { file: FILE }), bench.push(Op::PollWritable { file: FILE })];
     bench.ring.push_chain(&messages.chain()[..4]).unwrap();
     assert_eq!(results(&mut bench, 4), [1; 4]);
-    polls.map(|poll| assert!(bench.wait_for(poll).result > 0));
+    for poll in polls {
+        assert!(bench.wait_for(poll).result > 0);
+    }
     let mut received = [0; 4];
     far.read_exact(&mut received).unwrap();
     assert_eq!(&received, b"1234");

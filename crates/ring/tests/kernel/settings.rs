@@ -22,9 +22,11 @@ fn the_soft_limit_of_open_files_is_raised_for_the_file_table() {
             assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const lowered) }, 0);
             drop_privileges();
             Bench::with(RingSettings::new(4, 1000));
-            assert_eq!(soft_limit(), 1000);
+            // Twice as many where plain descriptors stand in for fixed files.
+            let raised = soft_limit();
+            assert!([1000, 2000].contains(&raised), "{raised}");
             Bench::with(RingSettings::new(4, 10));
-            assert_eq!(soft_limit(), 1000, "a limit is never lowered");
+            assert_eq!(soft_limit(), raised, "a limit is never lowered");
         },
     );
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Config, RecvBufferConfig, WorkerConfig};
-use crate::{Error, MemoryRegion};
+use crate::{DirectIoConfig, Error, MemoryRegion, NvmeConfig};
 
 /// Builds a [`Config`]. What is not set keeps its default.
 ///
@@ -95,6 +95,10 @@ impl ConfigBuilder {
         standalone_task_capacity(usize) => standalone_task_capacity;
         /// Sets [`Config::timer_slots`]; default 256 armed sleeps and timeouts.
         timer_slots(u32) => timer_slots;
+        /// Sets [`Config::direct_io`]; default none.
+        direct_io(Option<DirectIoConfig>) => direct_io;
+        /// Sets [`Config::nvme`]; default none.
+        nvme(Option<NvmeConfig>) => nvme;
     }
 
     /// Validates and yields the configuration.

@@ -38,6 +38,11 @@ impl<K: Kernel> Driver<K> {
         match self.connection(conn) {
             Some(connection) if connection.phase == Phase::Open => {
                 connection.phase = Phase::Flushing;
+                // From now on the peer's bytes are discarded: it may have to get rid of them before it reads.
+                connection.receive_wanted = true;
+                if connection.receive == Receive::Off {
+                    self.arm_receive(conn);
+                }
                 self.touch(conn);
                 true
             }
@@ -50,12 +55,19 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// Closes a connection at once: what is queued and not yet with the kernel is dropped. `error` is what
-    /// [`Host::closed`] will be told. False when the token is stale.
+    /// [`Host::closed`] will be told. A connection that is still being made, or whose connect is being given up, ends
+    /// without an event. False when the token is stale.
     pub fn abort(&mut self, conn: ConnToken, error: Option<io::Error>) -> bool {
         let Some(connection) = self.connection(conn) else { return false };
         match connection.phase {
             Phase::Connecting => self.give_up_connect(conn, None),
-            Phase::Ending | Phase::Closing => {}
+            Phase::Ending => {
+                // The host cannot know that the connect's time has passed, and is not told after all.
+                if let Some(connecting) = &mut connection.connecting {
+                    connecting.given_up = None;
+                }
+            }
+            Phase::Closing => {}
             Phase::Open | Phase::Flushing | Phase::Lingering => {
                 connection.error = error.map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO));
                 connection.phase = Phase::Ending;
@@ -81,7 +93,7 @@ impl<K: Kernel> Driver<K> {
                         return;
                     }
                     if !connection.queue.is_empty() {
-                        return self.start_send(conn);
+                        return self.start_send(host, conn);
                     }
                     let closing = connection.phase == Phase::Flushing;
                     match connection.fin {
@@ -117,10 +129,6 @@ impl<K: Kernel> Driver<K> {
         connection.phase = Phase::Lingering;
         if connection.receive != Receive::Ended {
             connection.timer = Some(self.timers.arm(deadline, Due::Linger(conn)));
-            connection.receive_wanted = true;
-            if connection.receive == Receive::Off {
-                self.arm_receive(conn);
-            }
         }
     }
 

@@ -7,9 +7,9 @@
 use std::io;
 use std::net::SocketAddr;
 
-use ringline_ring::Kernel;
+use ringline_ring::{DeviceFacts, FileFacts, Kernel};
 
-use super::{Chunk, ConnToken, UdpToken};
+use super::{Chunk, CommandCompletion, ConnToken, DeviceToken, FileCompletion, FileToken, UdpToken};
 
 /// Receives what happens in a [`Driver`](super::Driver).
 pub trait Host<K: Kernel> {
@@ -56,6 +56,38 @@ pub trait Host<K: Kernel> {
     /// A queued datagram could not be sent; the socket goes on.
     fn datagram_failed(&mut self, udp: UdpToken, error: io::Error) {
         let _ = (udp, error);
+    }
+
+    /// A file is open, or could not be opened; in the latter case its token is stale. `Unsupported` is the error when
+    /// the file takes no direct I/O.
+    fn file_opened(&mut self, file: FileToken, outcome: io::Result<FileFacts>) {
+        let _ = (file, outcome);
+    }
+
+    /// An operation on a file has ended.
+    fn file_completed(&mut self, completion: FileCompletion) {
+        let _ = completion;
+    }
+
+    /// A file that the host closed is closed, and its slot is free.
+    fn file_closed(&mut self, file: FileToken) {
+        let _ = file;
+    }
+
+    /// An NVMe device is open, or could not be opened; in the latter case its token is stale. `Unsupported` is the error
+    /// when it is not a generic NVMe device, `InvalidInput` when it is that of another namespace.
+    fn device_opened(&mut self, device: DeviceToken, outcome: io::Result<DeviceFacts>) {
+        let _ = (device, outcome);
+    }
+
+    /// An NVMe command has ended.
+    fn command_completed(&mut self, completion: CommandCompletion) {
+        let _ = completion;
+    }
+
+    /// A device that the host closed is closed, and its slot is free.
+    fn device_closed(&mut self, device: DeviceToken) {
+        let _ = device;
     }
 
     /// A timer that the host armed is due.

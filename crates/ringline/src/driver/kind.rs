@@ -30,6 +30,20 @@ pub(super) enum Kind {
     Datagram = 12,
     /// The wait for room in a UDP socket; the slot is the socket's.
     DatagramRoom = 13,
+    /// The open of a file; the slot is the file's.
+    FileOpen = 32,
+    /// A read, write or fsync of a file; the slot is the operation's.
+    FileOperation = 33,
+    /// The end of a file's fixed file; the slot is the file's.
+    FileClose = 34,
+    /// A request to give up the open of a file or device.
+    CancelOpen = 35,
+    /// The open of an NVMe device; the slot is the device's.
+    DeviceOpen = 36,
+    /// An NVMe command; the slot is the command's.
+    NvmeCommand = 37,
+    /// The end of a device's fixed file; the slot is the device's.
+    DeviceClose = 38,
     /// A zero-copy send; slot and generation are the flight's.
     ZeroCopy = 14,
     /// A link of a connection's chain.
@@ -56,6 +70,13 @@ impl Kind {
             11 => Self::Datagrams,
             12 => Self::Datagram,
             13 => Self::DatagramRoom,
+            32 => Self::FileOpen,
+            33 => Self::FileOperation,
+            34 => Self::FileClose,
+            35 => Self::CancelOpen,
+            36 => Self::DeviceOpen,
+            37 => Self::NvmeCommand,
+            38 => Self::DeviceClose,
             14 => Self::ZeroCopy,
             15 => Self::Chain,
             16 => Self::CancelChain,

@@ -9,9 +9,14 @@ mod advance;
 mod chains;
 mod connect;
 mod connection;
+mod file_refused;
+mod files;
 mod host;
 mod kind;
 mod metrics;
+mod nvme;
+mod nvme_refused;
+mod nvme_status;
 mod receive;
 mod receive_buffers;
 mod send;
@@ -35,12 +40,17 @@ use ringline_ring::{Completion, Doorbell, Entered, FileIndex, Kernel, Op, Tag, W
 pub use accept::AdoptError;
 pub use chains::CHAIN_LINKS_MAX;
 pub use connect::ConnectError;
+pub use file_refused::{FileRefused, Misaligned, Place};
+pub use files::{FileCompletion, FileOp, FileToken};
 pub use host::Host;
 pub use metrics::Metrics;
+pub use nvme::{CommandCompletion, DeviceToken, NvmeOp};
+pub use nvme_refused::{NvmeError, NvmeRefused};
+pub use nvme_status::NvmeStatus;
 pub use receive_buffers::SLAB_BYTES;
 pub use send::{GATHER_MAX, SendRefused};
 pub use send_memory::SendMemory;
-pub use settings::DriverSettings;
+pub use settings::{DiskLimits, DriverSettings};
 pub use slabs::{Chunk, SlabHandle};
 pub(crate) use slots::Slots;
 pub use timers::TimerId;
@@ -50,7 +60,9 @@ pub use udp::{DATAGRAM_BYTES_MAX, DatagramRefused, UdpToken};
 use accept::Acceptor;
 use chains::Chains;
 use connection::Connection;
+use files::Files;
 use kind::Kind;
+use nvme::Devices;
 use receive_buffers::ReceiveBuffers;
 use send::Gather;
 use send_queue::Pieces;
@@ -61,9 +73,6 @@ use zero_copy::ZeroCopy;
 
 /// Completions copied out of the queue at a time.
 const REAP_BATCH: usize = 128;
-/// How long a wait may leave the completions of lazy sends unseen. Nothing depends on them as long as the kernel takes
-/// all bytes, but one that comes back short needs a poll for room.
-const UNSEEN_SENDS_NS: u64 = 1_000_000;
 /// Completions processed in one turn before the host gets to act on them.
 const TURN_COMPLETIONS_MAX: usize = 1024;
 
@@ -80,6 +89,8 @@ enum Due {
     Accept,
     /// There was no memory for buffers: look again.
     Buffers,
+    /// Many slabs are free: give unneeded memory back.
+    Trim,
     /// The receive of a UDP socket is to be armed again.
     Datagrams(u32),
     /// A timer of the host's, with its key.
@@ -106,6 +117,7 @@ pub struct Driver<K: Kernel> {
     /// Connections whose receive waits for buffers.
     parked: std::collections::VecDeque<ConnToken>,
     buffers_timer: bool,
+    trim_timer: bool,
     pieces: Pieces,
     /// Boxed, because each keeps its place while it is in flight.
     #[allow(clippy::vec_box)]
@@ -114,15 +126,17 @@ pub struct Driver<K: Kernel> {
     send_memory: Arc<SendMemory>,
     acceptor: Acceptor,
     udp: Udp,
+    files: Files,
+    devices: Devices,
+    /// The number of the disk operation that was begun last.
+    disk_seq: u64,
     zero_copy: ZeroCopy,
     timers: Timers<Due>,
     settings: DriverSettings,
     linger_ns: u64,
-    /// Something depends on a send that was submitted since the last enter. The kernel completes sends while it takes
-    /// them and a wait does not end for them, so they have to be looked at before the next wait.
-    sends_awaited: bool,
-    /// Lazy sends were submitted since the last enter; see [`DriverSettings::lazy_sends`].
-    sends_unseen: bool,
+    /// Sends were submitted since the last enter. The kernel completes them while it takes them, and a wait does not end
+    /// for them, so they are looked at before the next wait.
+    sends_submitted: bool,
     now: u64,
     metrics: Metrics,
 }
@@ -152,6 +166,7 @@ impl<K: Kernel> Driver<K> {
             buffers,
             parked: std::collections::VecDeque::new(),
             buffers_timer: false,
+            trim_timer: false,
             pieces: Pieces::new(),
             gathers: Vec::new(),
             chains: Chains::new(),
@@ -159,10 +174,12 @@ impl<K: Kernel> Driver<K> {
             acceptor: Acceptor::new(),
             zero_copy: ZeroCopy::new(settings.guards_max, settings.zero_copy_threshold),
             udp: Udp::new(settings.receive_group.wrapping_add(1)),
+            files: Files::new(settings.disk.files_max, settings.disk.file_operations_max),
+            devices: Devices::new(settings.disk.devices_max, settings.disk.commands_max),
+            disk_seq: 0,
             timers: Timers::new(),
             linger_ns: advance::LINGER_NS,
-            sends_awaited: false,
-            sends_unseen: false,
+            sends_submitted: false,
             settings,
             now,
             metrics: Metrics::default(),
@@ -178,21 +195,15 @@ impl<K: Kernel> Driver<K> {
     pub fn turn<H: Host<K>>(&mut self, host: &mut H, wait: Wait) -> io::Result<Turn> {
         self.prepare(host);
         let stuck = self.submitter.retry();
-        let look_again = std::mem::take(&mut self.sends_awaited);
-        let mut wait = if stuck || look_again { Wait::Poll } else { self.limit_wait(wait) };
-        if std::mem::take(&mut self.sends_unseen) {
-            wait = match wait {
-                Wait::Poll => Wait::Poll,
-                Wait::Forever => Wait::AtMost(UNSEEN_SENDS_NS),
-                Wait::AtMost(limit) => Wait::AtMost(limit.min(UNSEEN_SENDS_NS)),
-            };
-        }
+        let sent = std::mem::take(&mut self.sends_submitted);
+        let waiting = self.receives_wait();
+        let wait = if stuck || sent || waiting { Wait::Poll } else { self.limit_wait(wait) };
         self.metrics.enters += 1;
         let entered = self.submitter.kernel.enter(wait)?;
         self.now = self.submitter.kernel.now();
         let more = self.process_completions(host);
         self.fire_timers(host);
-        Ok(Turn { more: more || stuck || entered == Entered::Backpressure })
+        Ok(Turn { more: more || stuck || waiting || entered == Entered::Backpressure })
     }
 
     /// Turns what the host asked for since the last turn into submissions.
@@ -213,6 +224,10 @@ impl<K: Kernel> Driver<K> {
         }
         if !self.parked.is_empty() {
             self.unpark();
+        }
+        if !self.trim_timer && self.buffers.slabs().wants_trim() {
+            self.trim_timer = true;
+            self.timers.arm(self.now + receive::TRIM_NS, Due::Trim);
         }
         if self.udp.has_work() {
             self.prepare_udp();
@@ -278,6 +293,13 @@ impl<K: Kernel> Driver<K> {
             Some(Kind::DatagramRoom) => self.datagram_room(completion),
             Some(Kind::Chain) => self.chain_completed(host, completion),
             Some(Kind::CancelChain) => self.chain_cancel_completed(host, completion),
+            Some(Kind::FileOpen) => self.file_open_completed(host, completion),
+            Some(Kind::FileOperation) => self.file_operation_completed(host, completion),
+            Some(Kind::FileClose) => self.file_close_completed(host, completion),
+            Some(Kind::CancelOpen) => {}
+            Some(Kind::DeviceOpen) => self.device_open_completed(host, completion),
+            Some(Kind::NvmeCommand) => self.nvme_command_completed(host, completion),
+            Some(Kind::DeviceClose) => self.device_close_completed(host, completion),
             Some(Kind::ZeroCopy) => self.zero_copy_completed(host, completion),
             None => debug_assert!(false, "a completion of no kind: {completion:?}"),
         }
@@ -291,6 +313,7 @@ impl<K: Kernel> Driver<K> {
                 Due::Room(conn) => self.look_for_room(host, conn),
                 Due::Accept => self.resume_accepting(),
                 Due::Buffers => self.buffers_timer = false,
+                Due::Trim => self.trim(),
                 Due::Datagrams(index) => self.arm_datagrams(index),
                 Due::Host(key) => host.timer(key),
             }

@@ -10,6 +10,8 @@ use super::{ConnToken, Driver, Due, Host, file_of};
 /// Receives that are armed again for each buffer the ring holds, when some waited for buffers. More than one, because
 /// many small messages share a buffer; few, because those that find none wait again.
 const UNPARKED_PER_BUFFER: usize = 4;
+/// Memory that was not needed for this long is given back to the system.
+pub(super) const TRIM_NS: u64 = 2_000_000_000;
 /// When there was no memory for a buffer, it is tried again after this long.
 const BUFFERS_RETRY_NS: u64 = 10_000_000;
 
@@ -112,6 +114,18 @@ impl<K: Kernel> Driver<K> {
             self.buffers_timer = true;
             self.timers.arm(self.now + BUFFERS_RETRY_NS, Due::Buffers);
         }
+    }
+
+    pub(super) fn trim(&mut self) {
+        self.trim_timer = false;
+        self.buffers.slabs_mut().collect_returned();
+        self.buffers.slabs_mut().trim();
+    }
+
+    /// Whether there are receives to arm, and buffers for them, beyond those that this turn has armed.
+    #[inline]
+    pub(super) fn receives_wait(&self) -> bool {
+        !self.parked.is_empty() && self.buffers.available() > 0
     }
 
     #[inline]

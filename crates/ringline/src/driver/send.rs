@@ -5,7 +5,7 @@
 
 use ringline_ring::{Completion, Kernel, Op, PinnedMessage};
 
-use super::connection::{Fin, Phase, Receive, Sending};
+use super::connection::{Phase, Receive, Sending};
 use super::kind::Kind;
 use super::send_queue::{Origin, Piece, SendQueue};
 use super::slabs::Chunk;
@@ -119,12 +119,6 @@ impl<K: Kernel> Driver<K> {
         self.enqueue(conn, piece).map_err(|_| chunk)
     }
 
-    /// With [`lazy sends`](super::DriverSettings::lazy_sends): somebody waits for a send to complete, so the next turn
-    /// looks at those that were submitted before it blocks.
-    pub fn expect_sent(&mut self) {
-        self.sends_awaited = true;
-    }
-
     /// Bytes that were queued and not yet taken by the kernel.
     pub fn unsent(&self, conn: ConnToken) -> Option<u64> {
         self.connections.get(conn.slot(), conn.generation()).map(|connection| connection.queued - connection.sent)
@@ -148,7 +142,7 @@ impl<K: Kernel> Driver<K> {
 
     /// Submits what is queued, as far as one send can hold it.
     #[inline]
-    pub(super) fn start_send(&mut self, conn: ConnToken) {
+    pub(super) fn start_send<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         let mut until_chain = None;
         if connection.chained {
@@ -171,13 +165,14 @@ impl<K: Kernel> Driver<K> {
             }
         };
         let bytes: usize = gather.vectors[..count].iter().map(|vector| vector.iov_len).sum();
+        if bytes == 0 {
+            self.gathers.push(gather);
+            return self.skip_empty(host, conn);
+        }
         connection.sending = Sending::InFlight;
         connection.tail_in_flight = all;
-        let dependent = connection.phase != Phase::Open || connection.fin != Fin::No;
         connection.in_flight = bytes as u32;
-        let awaited = !self.settings.lazy_sends || !all || dependent;
-        self.sends_awaited |= awaited;
-        self.sends_unseen |= !awaited;
+        self.sends_submitted = true;
         self.metrics.sends += 1;
         let zero_copy = self.wants_zero_copy(conn, count);
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
@@ -197,6 +192,18 @@ impl<K: Kernel> Driver<K> {
             return self.start_zero_copy(conn, count, message);
         }
         self.submit(Op::SendMessage { file: file_of(conn), message }, Kind::Send, conn);
+    }
+
+    /// Takes the pieces without bytes off the front of the queue: the kernel answers 0 to a send of nothing.
+    #[cold]
+    fn skip_empty<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
+        while let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation())
+            && self.pieces.first(&connection.queue).is_some_and(|piece| piece.len == 0)
+            && let Some(piece) = self.pieces.pop(&mut connection.queue)
+        {
+            self.release_origin(host, piece.origin);
+        }
+        self.advance(host, conn);
     }
 
     #[inline]
@@ -263,21 +270,28 @@ impl<K: Kernel> Driver<K> {
             return self.advance(host, conn);
         }
         if connection.receive == Receive::Ended {
-            connection.sending = Sending::Waiting;
-            let pause = (ROOM_NS << connection.waits).min(ROOM_NS_MAX);
-            connection.waits = (connection.waits + 1).min(8);
-            connection.timer = Some(self.timers.arm(self.now + pause, Due::Room(conn)));
-            return;
+            return self.wait_by_timer(conn);
         }
         connection.sending = Sending::Blocked;
         connection.poll_cancelled = false;
         self.submit(Op::PollWritable { file: file_of(conn) }, Kind::Writable, conn);
     }
 
+    fn wait_by_timer(&mut self, conn: ConnToken) {
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        connection.sending = Sending::Waiting;
+        let pause = (ROOM_NS << connection.waits).min(ROOM_NS_MAX);
+        connection.waits = (connection.waits + 1).min(8);
+        connection.timer = Some(self.timers.arm(self.now + pause, Due::Room(conn)));
+    }
+
     pub(super) fn writable_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let Some(conn) = self.completed(completion) else { return };
-        if let Some(connection) = self.connection(conn) {
-            connection.sending = Sending::Idle;
+        let Some(connection) = self.connection(conn) else { return };
+        connection.sending = Sending::Idle;
+        // The peer has finished, which a paused or parked receive has not told: a poll would end like this each time.
+        if completion.result == i32::from(libc::POLLRDHUP) && connection.phase != Phase::Ending {
+            return self.wait_by_timer(conn);
         }
         // An error or hang-up ends the poll as well; the send that follows tells which.
         self.advance(host, conn);

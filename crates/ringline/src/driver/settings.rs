@@ -27,18 +27,35 @@ pub struct DriverSettings {
     pub zero_copy_threshold: u32,
     /// Settings of the sockets.
     pub sockets: SocketOptions,
-    /// Whether completions of sends may be reported with the next other event, or a millisecond late, which saves a
-    /// system call where one connection talks in turns. A host that sets it calls
-    /// [`Driver::expect_sent`](super::Driver::expect_sent) before a turn whenever somebody waits for a send.
-    pub lazy_sends: bool,
+    /// What the worker may have of files and NVMe devices.
+    pub disk: DiskLimits,
     /// While a large batch of completions is processed, return to the host at least this often, in nanoseconds; 0 = only
     /// when the batch is done.
     pub flush_interval_ns: u64,
 }
 
 impl DriverSettings {
-    /// Entries that the kernel's file table must have: one per connection, the listener, one per UDP socket.
+    /// Entries that the kernel's file table must have: one per connection, the listener, one per UDP socket, one per file
+    /// and NVMe device.
     pub const fn fixed_files(&self) -> u32 {
+        self.first_disk_file() + self.disk.files_max + self.disk.devices_max
+    }
+
+    /// The first entry of the file table that is a file's; those of devices follow.
+    pub(super) const fn first_disk_file(&self) -> u32 {
         self.max_connections + 1 + self.udp_sockets_max
     }
+}
+
+/// How many files and NVMe devices a worker may have open, and how much may be in flight on them. The default is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskLimits {
+    /// Files open at a time, those that are being opened or closed included; 0 when files are not enabled.
+    pub files_max: u32,
+    /// Operations in flight on files.
+    pub file_operations_max: u32,
+    /// NVMe devices open at a time; 0 when NVMe is not enabled. The ring must have been made for it.
+    pub devices_max: u32,
+    /// NVMe commands in flight.
+    pub commands_max: u32,
 }

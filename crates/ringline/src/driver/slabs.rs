@@ -10,6 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ringline_ring::Region;
 
+/// Free slabs that keep their pages, as a stock.
+const FREE_SLABS_KEPT: usize = 64;
+
 /// Received bytes in a slab. It counts: whoever owns one gives it back to the driver.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a chunk holds its slab until it is given back with Driver::release"]
@@ -115,14 +118,19 @@ enum State {
 /// The slabs of one size of one worker.
 pub(super) struct Slabs {
     slabs: Vec<Slab>,
+    /// The one used last is at the end and taken first, so those at the start are used only under load.
     free: Vec<u32>,
+    /// So many at the start of `free` have given their pages back to the system.
+    cold: usize,
+    /// The fewest free slabs since the last trim.
+    fewest_free: usize,
     slab_size: u32,
     returned: Arc<Returned>,
 }
 
 impl Slabs {
     pub(super) fn new(slab_size: u32) -> Self {
-        Self { slabs: Vec::new(), free: Vec::new(), slab_size, returned: Arc::default() }
+        Self { slabs: Vec::new(), free: Vec::new(), cold: 0, fewest_free: 0, slab_size, returned: Arc::default() }
     }
 
     /// Bytes per slab.
@@ -136,7 +144,11 @@ impl Slabs {
             self.collect_returned();
         }
         let number = match self.free.pop() {
-            Some(number) => number,
+            Some(number) => {
+                self.cold = self.cold.min(self.free.len());
+                self.fewest_free = self.fewest_free.min(self.free.len());
+                number
+            }
             None => self.grow()?,
         };
         let slab = &mut self.slabs[number as usize];
@@ -144,6 +156,24 @@ impl Slabs {
         slab.state = State::Filling;
         slab.filled = 0;
         Some(number)
+    }
+
+    /// Whether so many slabs are free that [`trim`](Self::trim) should look at them in a while.
+    #[inline]
+    pub(super) fn wants_trim(&self) -> bool {
+        self.free.len() - self.cold > FREE_SLABS_KEPT
+    }
+
+    /// Gives the pages of slabs back that nobody has needed since the last trim, but for a stock.
+    pub(super) fn trim(&mut self) {
+        let unneeded = self.fewest_free.min(self.free.len()).saturating_sub(FREE_SLABS_KEPT);
+        for &number in self.free.get(self.cold..unneeded).unwrap_or_default() {
+            let memory = &self.slabs[number as usize].shared.memory;
+            // SAFETY: the slab is free: neither the kernel nor anybody else uses its bytes.
+            unsafe { memory.discard(0, memory.len()) };
+        }
+        self.cold = self.cold.max(unneeded);
+        self.fewest_free = self.free.len();
     }
 
     fn grow(&mut self) -> Option<u32> {
@@ -274,7 +304,9 @@ impl Slabs {
 
     /// Slabs that are neither free nor being filled: somebody still holds them.
     pub(super) fn held(&self) -> usize {
-        self.slabs.iter().filter(|slab| slab.state == State::Retired).count()
+        // A slab whose last handle went on another thread stays retired until the next slab is wanted.
+        let is_held = |slab: &&Slab| slab.chunks > 0 || slab.shared.handles.load(Ordering::Acquire) > 0;
+        self.slabs.iter().filter(|slab| slab.state == State::Retired).filter(is_held).count()
     }
 }
 
@@ -295,9 +327,28 @@ mod tests {
         slabs.release(chunk);
         assert_eq!(slabs.held(), 1);
         std::thread::spawn(move || drop(handle)).join().unwrap();
-        slabs.collect_returned();
         assert_eq!(slabs.held(), 0);
         assert_eq!(slabs.take(), Some(number));
+    }
+
+    #[test]
+    fn memory_that_a_burst_needed_goes_back_to_the_system() {
+        let mut slabs = Slabs::new(4096);
+        let burst: Vec<u32> = (0..FREE_SLABS_KEPT as u32 + 10).map(|_| slabs.take().unwrap()).collect();
+        for &number in &burst {
+            let chunk = slabs.append(number, &[7; 4096]);
+            slabs.release(chunk);
+            slabs.retire(number);
+        }
+        // The first trim has seen the burst itself, the second a time in which nothing was needed.
+        assert!(slabs.wants_trim());
+        slabs.trim();
+        slabs.trim();
+        assert!(!slabs.wants_trim());
+        // SAFETY: the slabs are mapped, and nobody else uses them.
+        let first_byte = |slabs: &Slabs, number| unsafe { slabs.address(number).read() };
+        let discarded = slabs.free.iter().filter(|&&number| first_byte(&slabs, number) == 0).count();
+        assert_eq!(discarded, 10);
     }
 
     #[test]

@@ -273,7 +273,7 @@ impl<K: Kernel> Driver<K> {
         while socket.in_flight < IN_FLIGHT_MAX && !socket.blocked {
             let Some(number) = socket.refused.pop_front().or_else(|| socket.queue.pop_front()) else { return };
             socket.in_flight += 1;
-            self.sends_awaited = true;
+            self.sends_submitted = true;
             let outgoing = &self.udp.outgoing[number as usize];
             // SAFETY: the box, and the slots that its vectors name, are used again only after the completion.
             let message = unsafe { PinnedMessage::new(&raw const outgoing.header) };

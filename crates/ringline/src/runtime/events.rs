@@ -5,12 +5,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use ringline_ring::Uring;
+use ringline_ring::{DeviceFacts, FileFacts, Uring};
 
 use super::AsyncHost;
 use super::arrivals::Chain;
 use super::connection::Phase;
-use crate::driver::{Chunk, ConnToken, Host, UdpToken};
+use crate::driver::{Chunk, CommandCompletion, ConnToken, DeviceToken, FileCompletion, FileToken, Host, UdpToken};
 
 impl Host<Uring> for AsyncHost {
     fn incoming(&mut self, socket: OwnedFd) {
@@ -92,6 +92,22 @@ impl Host<Uring> for AsyncHost {
 
     fn datagram_failed(&mut self, udp: UdpToken, _error: io::Error) {
         self.datagrams.failed(udp);
+    }
+
+    fn file_opened(&mut self, file: FileToken, outcome: io::Result<FileFacts>) {
+        self.disk.file_opened(file, outcome, &mut self.foreign);
+    }
+
+    fn file_completed(&mut self, completion: FileCompletion) {
+        self.disk.file_completed(completion, &mut self.foreign);
+    }
+
+    fn device_opened(&mut self, device: DeviceToken, outcome: io::Result<DeviceFacts>) {
+        self.disk.device_opened(device, outcome, &mut self.foreign);
+    }
+
+    fn command_completed(&mut self, completion: CommandCompletion) {
+        self.disk.command_completed(completion, &mut self.foreign);
     }
 
     fn timer(&mut self, key: u64) {

@@ -12,7 +12,10 @@ mod connection;
 mod current;
 mod datagrams;
 mod deadline;
+mod disk;
+mod disk_futures;
 mod events;
+mod outcomes;
 mod receive;
 mod receive_futures;
 mod send;
@@ -43,6 +46,7 @@ pub use conn_ctx::ConnCtx;
 pub use connect::{ConnectFuture, connect, connect_with_timeout};
 pub use datagrams::{UDP_QUEUE_BYTES_MAX, UDP_QUEUE_DATAGRAMS_MAX};
 pub use deadline::Deadline;
+pub use disk_futures::{DiskIoFuture, DiskSyncFuture, OpenDeviceFuture, OpenFileFuture};
 pub use receive::RECV_HIGH_WATER;
 pub use receive_futures::{ParseResult, RecvReadyFuture, WithBytesFuture, WithDataFuture};
 pub use send::SendFuture;
@@ -57,6 +61,7 @@ pub use udp::{UdpCtx, UdpRecvFuture};
 pub use usage::{WorkerUsage, worker_usage};
 
 pub(crate) use conn_ctx::{NOT_SEND, NotSend};
+pub(crate) use disk::{file_refused, nvme_refused};
 pub(crate) use udp::send_to;
 pub(crate) use worker::{Status, Worker};
 
@@ -65,6 +70,7 @@ use arrivals::Arrivals;
 use connect::Attempt;
 use connection::Connections;
 use datagrams::Datagrams;
+use disk::Disk;
 use send::SendPool;
 use sleeps::Sleeps;
 use tasks::Tasks;
@@ -102,6 +108,7 @@ pub(crate) struct AsyncHost {
     incoming: Vec<OwnedFd>,
     /// Outbound connections that the handler asked for and that stand now.
     established: Vec<ConnToken>,
+    disk: Disk,
     foreign: ForeignWakes,
     /// The driver holds guards that are to be dropped.
     guards_released: bool,
@@ -131,6 +138,7 @@ impl Core {
             attempts: HashMap::new(),
             incoming: Vec::new(),
             established: Vec::new(),
+            disk: Disk::new(),
             foreign: ForeignWakes::new(),
             guards_released: false,
             // Messages may have been posted before the doorbell was known.

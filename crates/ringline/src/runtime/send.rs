@@ -84,7 +84,6 @@ impl Inner {
             Some(connection) if connection.sent >= end => return Poll::Ready(Ok(())),
             Some(connection) if connection.phase != Phase::Closed => {
                 connection.senders.wait(end, waker);
-                self.driver.expect_sent();
                 return Poll::Pending;
             }
             Some(connection) => (connection.sent, connection.error.as_ref().map(connection::duplicate)),

@@ -18,8 +18,8 @@ pub(crate) struct Waiters {
     kept: Option<Waker>,
     /// What `kept` waits for.
     due: u64,
-    /// More wakers, while several tasks wait.
-    #[allow(clippy::box_collection, reason = "an idle connection pays one pointer")]
+    /// More wakers, while several tasks wait: rare, so an idle connection pays one pointer for it.
+    #[allow(clippy::box_collection)]
     others: Option<Box<Vec<(u64, Waker)>>>,
 }
 

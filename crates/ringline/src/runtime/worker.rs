@@ -118,6 +118,7 @@ impl<H: AsyncEventHandler> Worker<H> {
         self.run_ready(&core);
         self.begin_connections(&core);
         self.run_ready(&core);
+        self.deliver_disk_news(&core);
         self.tick(&core);
         if core.with(|inner| std::mem::take(&mut inner.host.shutdown_requested)) {
             self.member.cluster().shutdown();
@@ -200,6 +201,27 @@ impl<H: AsyncEventHandler> Worker<H> {
         }
         for conn in established {
             begin_task(core, &self.handler, conn);
+        }
+    }
+
+    /// Tells the handler how the disk operations of its own have ended.
+    #[inline]
+    fn deliver_disk_news(&mut self, core: &Core) {
+        if core.with(|inner| inner.host.disk.has_news()) {
+            self.deliver_each(core);
+        }
+    }
+
+    #[cold]
+    fn deliver_each(&mut self, core: &Core) {
+        let (files, commands) = core.with(|inner| inner.host.disk.take_news());
+        let mut ctx = DriverCtx::new(&mut self.ticks);
+        // A panic was reported by the panic hook; it must not take the connections with it.
+        for completion in files {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.handler.on_direct_io(&mut ctx, completion)));
+        }
+        for completion in commands {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.handler.on_nvme(&mut ctx, completion)));
         }
     }
 

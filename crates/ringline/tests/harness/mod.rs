@@ -180,6 +180,11 @@ pub fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
+/// Waits until every worker thread is gone: a thread can be joined a moment before the kernel takes it off the list.
+pub fn no_worker_thread_is_left() {
+    eventually("every worker thread is gone", || worker_threads().is_empty());
+}
+
 /// Identifiers of the running worker threads of this process.
 pub fn worker_threads() -> Vec<u64> {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|entry| entry.unwrap().path());

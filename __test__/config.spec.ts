@@ -1,0 +1,125 @@
+// Settings: defaults, and one error per wrong value that names the field, the value and the legal range.
+
+import test from 'ava'
+import { Config, ConfigBuilder, type ConfigOptions, RinglineBuilder } from '../dist/index.js'
+
+test('the defaults are those of the specification', (t) => {
+  t.deepEqual(
+    { ...Config.default() },
+    {
+      sqEntries: 256,
+      sqpoll: false,
+      sqpollIdleMs: 1000,
+      sqpollCpu: undefined,
+      recvBuffer: { ringSize: 256, bufferSize: 16384, bgid: 0 },
+      worker: { threads: 0, pinToCore: true, coreOffset: 0 },
+      backlog: 1024,
+      maxConnections: 16000,
+      recvAccumulatorCapacity: 4096,
+      recvAccumulatorLimit: 134217728,
+      sendCopyCount: 1024,
+      sendCopySlotSize: 16384,
+      flushIntervalUs: 100,
+      tickTimeoutUs: 1000,
+      tcpNodelay: true,
+      standaloneTaskCapacity: 256,
+    },
+  )
+})
+
+test('every setter of the builder reaches its field', (t) => {
+  const config = new ConfigBuilder()
+    .sqEntries(128)
+    .sqpoll(true)
+    .sqpollIdleMs(5)
+    .sqpollCpu(1)
+    .backlog(2)
+    .maxConnections(3)
+    .recvAccumulatorCapacity(4)
+    .recvAccumulatorLimit(5)
+    .sendCopyCount(6)
+    .sendCopySlotSize(7)
+    .flushIntervalUs(8)
+    .tickTimeoutUs(9)
+    .tcpNodelay(false)
+    .standaloneTaskCapacity(10)
+    .recvBuffer({ ringSize: 16 })
+    .recvBuffer({ bufferSize: 4096, bgid: 2 })
+    .workers(2)
+    .pinToCore(false)
+    .coreOffset(1)
+    .build()
+  t.deepEqual(
+    { ...config },
+    {
+      sqEntries: 128,
+      sqpoll: true,
+      sqpollIdleMs: 5,
+      sqpollCpu: 1,
+      recvBuffer: { ringSize: 16, bufferSize: 4096, bgid: 2 },
+      worker: { threads: 2, pinToCore: false, coreOffset: 1 },
+      backlog: 2,
+      maxConnections: 3,
+      recvAccumulatorCapacity: 4,
+      recvAccumulatorLimit: 5,
+      sendCopyCount: 6,
+      sendCopySlotSize: 7,
+      flushIntervalUs: 8,
+      tickTimeoutUs: 9,
+      tcpNodelay: false,
+      standaloneTaskCapacity: 10,
+    },
+  )
+})
+
+const wrong: [object, RegExp][] = [
+  [{ sqEntries: 0 }, /sqEntries must be a power of two from 1 to 32768; received number 0/],
+  [{ sqEntries: 100 }, /sqEntries must be a power of two .* 100/],
+  [{ sqEntries: 65536 }, /sqEntries .* 65536/],
+  [{ sqpoll: 1 }, /sqpoll must be true or false; received number 1/],
+  [{ sqpoll: true, sqpollIdleMs: 0 }, /sqpollIdleMs must be a whole number from 1/],
+  [{ sqpollCpu: 0 }, /sqpollCpu must be left out unless sqpoll is true/],
+  [{ backlog: 0 }, /backlog .* from 1 to 2147483647/],
+  [{ backlog: '128' }, /backlog .* received string '128'/],
+  [{ maxConnections: 2 ** 24 }, /maxConnections .* from 1 to 16777215; received number 16777216/],
+  [{ recvAccumulatorCapacity: 0 }, /recvAccumulatorCapacity/],
+  [{ recvAccumulatorLimit: Number.POSITIVE_INFINITY }, /recvAccumulatorLimit .* Infinity/],
+  [{ sendCopyCount: 0 }, /sendCopyCount must be a whole number from 1/],
+  [{ sendCopySlotSize: 1.5 }, /sendCopySlotSize .* 1\.5/],
+  [{ sendCopyCount: 4096, sendCopySlotSize: 2 ** 20 }, /sendCopyCount × sendCopySlotSize must be at most 2147483647/],
+  [{ flushIntervalUs: -1 }, /flushIntervalUs .* from 0/],
+  [{ tickTimeoutUs: Number.NaN }, /tickTimeoutUs .* NaN/],
+  [{ tcpNodelay: 'yes' }, /tcpNodelay/],
+  [{ standaloneTaskCapacity: 0 }, /standaloneTaskCapacity/],
+  [{ recvBuffer: { ringSize: 3 } }, /recvBuffer\.ringSize must be a power of two from 1 to 32768; received number 3/],
+  [{ recvBuffer: { bufferSize: 0 } }, /recvBuffer\.bufferSize/],
+  [{ recvBuffer: { bgid: 70000 } }, /recvBuffer\.bgid/],
+  [{ recvBuffer: 5 }, /recvBuffer must be an object/],
+  [{ worker: { threads: -1 } }, /worker\.threads .* from 0 to 1024/],
+  [{ worker: { pinToCore: 0 } }, /worker\.pinToCore/],
+  [{ worker: { coreOffset: 5000 } }, /worker\.coreOffset/],
+  [{ worker: { cores: 2 } }, /worker\.cores .*no such setting/],
+  [{ sendBuffers: 2 }, /sendBuffers .*no such setting/],
+]
+
+for (const [fields, message] of wrong) {
+  test(`refused: ${JSON.stringify(fields, (_, value) => (typeof value === 'number' ? String(value) : value))}`, (t) => {
+    t.throws(() => new Config(fields as ConfigOptions), {
+      name: 'RinglineError',
+      code: 'ERR_RINGLINE_INVALID_CONFIG',
+      message,
+    })
+  })
+}
+
+test('a configuration cannot be changed after it was checked', (t) => {
+  const config = Config.default()
+  t.throws(() => Object.assign(config, { backlog: -1 }), { instanceOf: TypeError })
+  t.throws(() => Object.assign(config.worker, { threads: -1 }), { instanceOf: TypeError })
+})
+
+test('the builder of runtimes takes a Config and nothing else', (t) => {
+  const error = { code: 'ERR_RINGLINE_INVALID_ARGUMENT', message: /"config" must be a Config.*ConfigBuilder/ }
+  t.throws(() => new RinglineBuilder({ backlog: 1 } as never), error)
+  t.throws(() => new RinglineBuilder(null as never), error)
+})

@@ -1,0 +1,74 @@
+// How a process with a server ends: by itself, by exit, by a signal, by an uncaught error; and threads that are terminated.
+
+import { connect } from 'node:net'
+import test from 'ava'
+import { ending, start, until } from './serving.js'
+
+/** Starts the fixture and waits for its port. */
+async function listening(t: Parameters<typeof start>[0], how: string) {
+  const child = start(t, 'lifetime', [how])
+  let text = ''
+  child.stdout?.on('data', (chunk) => {
+    text += String(chunk)
+  })
+  await until(() => text.includes('\n'))
+  return { child, port: Number(text) }
+}
+
+test.serial('a process that only imports the package ends by itself', async (t) => {
+  const { code, output } = await ending(start(t, 'lifetime', ['import']))
+  t.is(code, 0)
+  t.is(output, 'imported\n')
+})
+
+test.serial('j13 a server keeps the process alive', async (t) => {
+  for (const how of ['run', 'unref-ref']) {
+    const { child, port } = await listening(t, how)
+    const socket = connect(port, '127.0.0.1')
+    socket.write('alive?')
+    await new Promise((resolve) => socket.once('data', resolve))
+    t.is(child.exitCode, null)
+    socket.destroy()
+    child.kill('SIGKILL')
+    await ending(child)
+  }
+})
+
+test.serial('j13 after unref() the process ends when nothing else keeps it', async (t) => {
+  const { code, signal } = await ending(start(t, 'lifetime', ['unref']))
+  t.deepEqual([code, signal], [0, null])
+})
+
+for (const [how, expected] of [
+  ['exit', [7, null]],
+  ['throw', [1, null]],
+  ['SIGTERM', [null, 'SIGTERM']],
+] as const) {
+  test.serial(`j5 ${how} amid traffic ends the process with the right code within 500 ms`, async (t) => {
+    const { child, port } = await listening(t, how)
+    const end = ending(child)
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => {})
+    socket.resume()
+    socket.write('x'.repeat(100_000))
+    if (how === 'SIGTERM') {
+      await new Promise((resolve) => socket.once('data', resolve))
+      child.kill('SIGTERM')
+    }
+    const { code, signal, milliseconds } = await end
+    t.deepEqual([code, signal], [...expected])
+    t.true(milliseconds < 500, `${milliseconds} ms`)
+  })
+}
+
+test.serial('j4 worker.terminate() amid traffic, again and again, never crashes', async (t) => {
+  const { code, signal, output } = await ending(start(t, 'lifetime', ['terminate', '150']))
+  t.deepEqual([code, signal], [0, null], output)
+  t.is(output, 'terminated 150\n')
+})
+
+test.serial('j12 16 threads start and end servers in random order', async (t) => {
+  const { code, signal, output } = await ending(start(t, 'many-threads', ['150']))
+  t.deepEqual([code, signal], [0, null], output)
+  t.regex(output, /^ended \d+\n$/)
+})

@@ -1,0 +1,73 @@
+/**
+ * How a runtime is put together and launched. It owns the check of what it is given; starting is the cluster's business.
+ */
+
+import { types } from 'node:util'
+import { type AddressInput, parseAddress, type SocketAddress } from './address.js'
+import { requireHandlerClass } from './attach.js'
+import { Cluster, type NativeLibrary } from './cluster.js'
+import { Config } from './config.js'
+import { invalidArgument } from './errors.js'
+import type { HandlerClass } from './handler.js'
+import { LocalWorkers } from './local-workers.js'
+import { loadNative } from './native/load.js'
+import { Server } from './server.js'
+import { ThreadWorkers } from './thread-workers.js'
+
+/** Launches workers: a server when an address is bound, otherwise a runtime for outbound connections. */
+export class RinglineBuilder<Bound extends boolean = false> {
+  readonly #config: Config
+  #address: SocketAddress | undefined
+
+  /**
+   * @param config - the settings, as `new ConfigBuilder()…build()` makes them; the defaults when left out
+   * @throws RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`
+   */
+  constructor(config: Config = Config.default()) {
+    if (!(config instanceof Config)) throw invalidArgument('config', 'a Config: make it with ConfigBuilder', config)
+    this.#config = config
+  }
+
+  /**
+   * The address to listen on; port 0 lets the system choose, see {@link Server.boundAddr}.
+   *
+   * @throws RinglineError `ERR_RINGLINE_INVALID_ADDRESS`
+   */
+  bind(address: AddressInput): RinglineBuilder<true> {
+    this.#address = parseAddress(address)
+    return this as unknown as RinglineBuilder<true>
+  }
+
+  /**
+   * Starts the workers; accepting begins when all of them stand. May be called again, for another runtime.
+   *
+   * @param handler - a class with `createForWorker`: the handlers of all workers run on this thread. Or the URL of a module whose default
+   * export is such a class: each worker gets a thread of its own, imports the module there and makes its own handler; that thread ends
+   * with its worker.
+   * @throws (as a rejection) when anything fails, and then nothing is left: RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`; what
+   * `createForWorker` or `onStart` throws; system errors such as `EADDRINUSE` and `EACCES` with address and port; an error that says why
+   * io_uring cannot be used here
+   */
+  async launch(handler: HandlerClass | URL): Promise<Server<Bound>> {
+    const module = asModule(handler)
+    const handlerClass = module === undefined ? requireHandlerClass(handler, 'handler') : undefined
+    const bound = this.#address !== undefined
+    const cluster = new Cluster(loadNative() as unknown as NativeLibrary, this.#config, this.#address)
+    const workers =
+      module === undefined ? new LocalWorkers(cluster, handlerClass!, bound) : new ThreadWorkers(cluster, module, bound)
+    await cluster.launch(workers)
+    return new Server<Bound>(cluster, workers)
+  }
+}
+
+function asModule(handler: unknown): URL | undefined {
+  if (handler instanceof URL) return handler
+  if (typeof handler === 'string' || types.isModuleNamespaceObject(handler)) {
+    throw invalidArgument(
+      'handler',
+      'a class, or a URL object such as new URL("./handler.js", import.meta.url)',
+      handler,
+    )
+  }
+  return undefined
+}

@@ -1,0 +1,128 @@
+/**
+ * The workers of one launch, as the native library knows them, and the one promise that tells their end. It owns the order of starting and
+ * stopping; what a worker is (an object on this thread, or a thread of its own) is in local-workers.ts and thread-workers.ts.
+ */
+
+import type { SocketAddress } from './address.js'
+import { type Config, workerCount } from './config.js'
+import { fromRecord } from './errors.js'
+import type { NativePort } from './port.js'
+
+/** Where a started cluster listens, as the native library says it. */
+export interface NativeAddress {
+  readonly ip: string
+  readonly port: number
+  readonly family: number
+}
+
+/** The functions of the native library that launching needs. */
+export interface NativeLibrary {
+  createCluster(config: object, bind: { ip: string; port: number } | null): number
+  attachWorker(cluster: number, worker: number, options: { tick: boolean }, doorbell: () => void): NativePort
+  startCluster(cluster: number): NativeAddress | null
+  shutdownCluster(cluster: number): void
+  destroyCluster(cluster: number): void
+}
+
+/** The workers of a cluster, however they run. */
+export interface Workers {
+  /** Resolves when every worker stands; rejects with the first failure. */
+  start(): Promise<void>
+  /** Stops everything at once, whatever state it is in, after a failed start. */
+  destroy(): Promise<void>
+  notify(): void
+  reference(on: boolean): void
+}
+
+/** What workers tell their cluster. */
+export interface WorkerEvents {
+  /** A worker has ended, in good order or not. */
+  stopped(worker: number, failure: Error | undefined): void
+}
+
+/** The workers of one launch. */
+export class Cluster implements WorkerEvents {
+  readonly id: number
+  readonly native: NativeLibrary
+  readonly config: Config
+  readonly size: number
+  /** Settles when every worker has ended: rejected when one has failed. */
+  readonly closed: Promise<void>
+  boundAddr: SocketAddress | undefined = undefined
+
+  private shuttingDown = false
+  private launched = false
+  /** Workers that have ended before the launch was complete: the launch fails by them, not `closed`. */
+  private readonly endedEarly: { worker: number; failure: Error | undefined }[] = []
+  private readonly running: Set<number>
+  private failure: Error | undefined = undefined
+  private settle!: (failure: Error | undefined) => void
+
+  constructor(native: NativeLibrary, config: Config, bind: SocketAddress | undefined) {
+    this.native = native
+    this.config = config
+    this.size = workerCount(config)
+    this.running = new Set(Array.from({ length: this.size }, (_, worker) => worker))
+    const resolved = { ...config, worker: { ...config.worker, threads: this.size } }
+    this.id = checked(() =>
+      native.createCluster(resolved, bind === undefined ? null : { ip: bind.address, port: bind.port }),
+    )
+    this.closed = new Promise((resolve, reject) => {
+      this.settle = (failure) => (failure === undefined ? resolve() : reject(failure))
+    })
+  }
+
+  /** Brings every worker up, then starts accepting; when anything fails, nothing is left. */
+  async launch(workers: Workers): Promise<void> {
+    try {
+      await workers.start()
+      const failed = this.endedEarly.find(({ failure }) => failure !== undefined)
+      if (failed !== undefined) throw failed.failure
+      if (!this.shuttingDown) this.startAccepting()
+    } catch (error) {
+      await workers.destroy()
+      this.native.destroyCluster(this.id)
+      throw error
+    }
+    this.launched = true
+    for (const { worker, failure } of this.endedEarly) this.stopped(worker, failure)
+  }
+
+  /** Asks every worker to end; the second time does nothing. */
+  shutdown(): void {
+    if (this.shuttingDown) return
+    this.shuttingDown = true
+    this.native.shutdownCluster(this.id)
+  }
+
+  stopped(worker: number, failure: Error | undefined): void {
+    if (!this.launched) {
+      this.endedEarly.push({ worker, failure })
+      return
+    }
+    if (!this.running.delete(worker)) return
+    this.failure ??= failure
+    if (this.running.size > 0) {
+      this.shutdown()
+      return
+    }
+    this.shuttingDown = true
+    this.native.destroyCluster(this.id)
+    this.settle(this.failure)
+  }
+
+  private startAccepting(): void {
+    const bound = checked(() => this.native.startCluster(this.id))
+    if (bound === null) return
+    this.boundAddr = { address: bound.ip, port: bound.port, family: bound.family === 6 ? 'IPv6' : 'IPv4' }
+  }
+}
+
+/** Calls into the native library; its errors become those of this package. */
+export function checked<T>(call: () => T): T {
+  try {
+    return call()
+  } catch (error) {
+    throw fromRecord(error, 'ERR_RINGLINE_WORKER_STOPPED')
+  }
+}

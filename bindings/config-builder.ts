@@ -1,0 +1,137 @@
+/**
+ * The chainable way to make a {@link (Config:class)}. It only collects: {@link ConfigBuilder.build} lets `Config` do the checking.
+ */
+
+import { Config, type ConfigFields, type ConfigOptions, type RecvBufferConfig, type WorkerConfig } from './config.js'
+
+type Mutable<T> = { -readonly [K in keyof T]?: T[K] | undefined }
+
+/**
+ * Collects settings; every setter answers the builder itself, and nothing is checked before {@link ConfigBuilder.build}. Each setter is
+ * described at the field of {@link ConfigFields} with its name.
+ */
+export class ConfigBuilder {
+  readonly #fields: Mutable<Omit<ConfigFields, 'recvBuffer' | 'worker'>> = {}
+  #recvBuffer: Partial<RecvBufferConfig> = {}
+  #worker: Partial<WorkerConfig> = {}
+
+  /** Entries of the submission queue: a power of two, 1 … 32768. */
+  sqEntries(count: number): this {
+    this.#fields.sqEntries = count
+    return this
+  }
+
+  /** Whether a kernel thread polls the submission queue. */
+  sqpoll(value: boolean): this {
+    this.#fields.sqpoll = value
+    return this
+  }
+
+  /** Milliseconds after which an idle polling thread sleeps. */
+  sqpollIdleMs(milliseconds: number): this {
+    this.#fields.sqpollIdleMs = milliseconds
+    return this
+  }
+
+  /** The core of the polling thread; undefined lets the kernel choose. */
+  sqpollCpu(core: number | undefined): this {
+    this.#fields.sqpollCpu = core
+    return this
+  }
+
+  /** Connections that wait to be accepted. */
+  backlog(count: number): this {
+    this.#fields.backlog = count
+    return this
+  }
+
+  /** Connections per worker, accepted and outbound together, 1 … 2^24−1. */
+  maxConnections(count: number): this {
+    this.#fields.maxConnections = count
+    return this
+  }
+
+  /** Bytes of the buffer in which received pieces are first joined. */
+  recvAccumulatorCapacity(bytes: number): this {
+    this.#fields.recvAccumulatorCapacity = bytes
+    return this
+  }
+
+  /** Bytes that a connection may accumulate while more are asked for. */
+  recvAccumulatorLimit(bytes: number): this {
+    this.#fields.recvAccumulatorLimit = bytes
+    return this
+  }
+
+  /** Send slots per worker. */
+  sendCopyCount(count: number): this {
+    this.#fields.sendCopyCount = count
+    return this
+  }
+
+  /** Bytes per send slot. */
+  sendCopySlotSize(bytes: number): this {
+    this.#fields.sendCopySlotSize = bytes
+    return this
+  }
+
+  /** How often pending operations are submitted while many completions are handled, in microseconds. */
+  flushIntervalUs(microseconds: number): this {
+    this.#fields.flushIntervalUs = microseconds
+    return this
+  }
+
+  /** The longest time between two calls of `onTick`, in microseconds. */
+  tickTimeoutUs(microseconds: number): this {
+    this.#fields.tickTimeoutUs = microseconds
+    return this
+  }
+
+  /** Whether sockets send small pieces at once. */
+  tcpNodelay(value: boolean): this {
+    this.#fields.tcpNodelay = value
+    return this
+  }
+
+  /** Tasks of `spawn` that may run at a time per worker. */
+  standaloneTaskCapacity(count: number): this {
+    this.#fields.standaloneTaskCapacity = count
+    return this
+  }
+
+  /** The provided-buffer ring; what is left out keeps its value. */
+  recvBuffer(fields: Partial<RecvBufferConfig>): this {
+    this.#recvBuffer = { ...this.#recvBuffer, ...fields }
+    return this
+  }
+
+  /** The ring threads; what is left out keeps its value. */
+  worker(fields: Partial<WorkerConfig>): this {
+    this.#worker = { ...this.#worker, ...fields }
+    return this
+  }
+
+  /** Short for `worker({ threads })`: how many ring threads, 0 for one per available core. */
+  workers(threads: number): this {
+    return this.worker({ threads })
+  }
+
+  /** Short for `worker({ pinToCore })`: whether worker i is pinned to core `coreOffset + i`. */
+  pinToCore(value: boolean): this {
+    return this.worker({ pinToCore: value })
+  }
+
+  /** Short for `worker({ coreOffset })`: the core of worker 0. */
+  coreOffset(core: number): this {
+    return this.worker({ coreOffset: core })
+  }
+
+  /**
+   * Checks everything.
+   *
+   * @throws RinglineError `ERR_RINGLINE_INVALID_CONFIG`, naming the field, the value and the legal range
+   */
+  build(): Config {
+    return new Config({ ...this.#fields, recvBuffer: this.#recvBuffer, worker: this.#worker } as ConfigOptions)
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * The settings of a runtime: names, defaults, legal ranges, and the check of all of them. It owns validation; what the values do is the
+ * native library's business.
+ */
+
+import { availableParallelism } from 'node:os'
+import { describe, invalidArgument, RinglineError } from './errors.js'
+
+/** The provided-buffer ring that the connections of one worker receive into. */
+export interface RecvBufferConfig {
+  /** Buffers in the ring: a power of two, 1 … 32768. Default 256. */
+  readonly ringSize: number
+  /** Bytes per buffer, 1 … 2^30. Default 16384. */
+  readonly bufferSize: number
+  /** The buffer group's number, 0 … 65535. Default 0. */
+  readonly bgid: number
+}
+
+/** How many workers there are, and on which cores they run. */
+export interface WorkerConfig {
+  /** Ring threads, 0 … 1024; 0 means one per available core. Default 0. */
+  readonly threads: number
+  /** Whether worker i is pinned to core `coreOffset + i`. Pinning that fails is an error of `launch`. Default true. */
+  readonly pinToCore: boolean
+  /** The core of worker 0, 0 … 4095. Default 0. */
+  readonly coreOffset: number
+}
+
+/** Every setting of {@link (Config:class)}. */
+export interface ConfigFields {
+  /** Entries of the submission queue: a power of two, 1 … 32768; the completion queue has four times as many. Default 256. */
+  readonly sqEntries: number
+  /** Whether a kernel thread polls the submission queue: spends a core to save system calls. Default false. */
+  readonly sqpoll: boolean
+  /** Milliseconds after which an idle polling thread sleeps, 1 … 2^31−1. Default 1000. */
+  readonly sqpollIdleMs: number
+  /** The core of the polling thread, 0 … 4095; undefined lets the kernel choose. Needs `sqpoll`. Default undefined. */
+  readonly sqpollCpu: number | undefined
+  /** Where received bytes go. */
+  readonly recvBuffer: RecvBufferConfig
+  /** The ring threads. */
+  readonly worker: WorkerConfig
+  /** Connections that wait to be accepted, 1 … 2^31−1. Default 1024. */
+  readonly backlog: number
+  /** Connections per worker, accepted and outbound together, 1 … 2^24−1. Default 16000. */
+  readonly maxConnections: number
+  /** Bytes of the buffer in which received pieces are joined, when a connection first needs one, 1 … 2^30. Default 4096. */
+  readonly recvAccumulatorCapacity: number
+  /**
+   * Bytes that a connection may accumulate while its parse function keeps asking for more, 1 … 2^31−1. Beyond it the connection is
+   * closed with `ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED`. Default 134217728 (128 MiB).
+   */
+  readonly recvAccumulatorLimit: number
+  /** Send slots per worker, 1 … 2^20. Default 1024. */
+  readonly sendCopyCount: number
+  /** Bytes per send slot, 1 … 2^30; all slots of a worker together are at most 2^31−1 bytes. Default 16384. */
+  readonly sendCopySlotSize: number
+  /** While many completions are handled, what is pending is submitted at least this often, in microseconds, 0 … 2^31−1; 0 is off. Default 100. */
+  readonly flushIntervalUs: number
+  /**
+   * The longest time between two calls of `onTick`, in microseconds, 0 … 2^31−1; 0 means only when something happened. Without an
+   * `onTick` a worker sleeps until something happens. Default 1000.
+   */
+  readonly tickTimeoutUs: number
+  /** Whether accepted and outbound sockets send small pieces at once (`TCP_NODELAY`). Default true. */
+  readonly tcpNodelay: boolean
+  /** Tasks of `spawn` that may run at a time per worker, 1 … 2^20. Default 256. */
+  readonly standaloneTaskCapacity: number
+}
+
+const I32_MAX = 2 ** 31 - 1
+/** The largest size of a single buffer. */
+const BUFFER_MAX = 2 ** 30
+const CORE_MAX = 4095
+const SEND_POOL_BYTES_MAX = I32_MAX
+
+interface Range {
+  min: number
+  max: number
+  powerOfTwo?: true
+  optional?: true
+}
+
+const RANGES = {
+  sqEntries: { min: 1, max: 32768, powerOfTwo: true },
+  sqpollIdleMs: { min: 1, max: I32_MAX },
+  sqpollCpu: { min: 0, max: CORE_MAX, optional: true },
+  backlog: { min: 1, max: I32_MAX },
+  maxConnections: { min: 1, max: 2 ** 24 - 1 },
+  recvAccumulatorCapacity: { min: 1, max: BUFFER_MAX },
+  recvAccumulatorLimit: { min: 1, max: I32_MAX },
+  sendCopyCount: { min: 1, max: 2 ** 20 },
+  sendCopySlotSize: { min: 1, max: BUFFER_MAX },
+  flushIntervalUs: { min: 0, max: I32_MAX },
+  tickTimeoutUs: { min: 0, max: I32_MAX },
+  standaloneTaskCapacity: { min: 1, max: 2 ** 20 },
+  'recvBuffer.ringSize': { min: 1, max: 32768, powerOfTwo: true },
+  'recvBuffer.bufferSize': { min: 1, max: BUFFER_MAX },
+  'recvBuffer.bgid': { min: 0, max: 65535 },
+  'worker.threads': { min: 0, max: 1024 },
+  'worker.coreOffset': { min: 0, max: CORE_MAX },
+} as const satisfies Record<string, Range>
+
+const FLAGS = ['sqpoll', 'tcpNodelay', 'worker.pinToCore'] as const
+
+const DEFAULTS: ConfigFields = {
+  sqEntries: 256,
+  sqpoll: false,
+  sqpollIdleMs: 1000,
+  sqpollCpu: undefined,
+  recvBuffer: { ringSize: 256, bufferSize: 16384, bgid: 0 },
+  worker: { threads: 0, pinToCore: true, coreOffset: 0 },
+  backlog: 1024,
+  maxConnections: 16000,
+  recvAccumulatorCapacity: 4096,
+  recvAccumulatorLimit: 128 * 2 ** 20,
+  sendCopyCount: 1024,
+  sendCopySlotSize: 16384,
+  flushIntervalUs: 100,
+  tickTimeoutUs: 1000,
+  tcpNodelay: true,
+  standaloneTaskCapacity: 256,
+}
+
+/** Declares the fields of {@link ConfigFields} as fields of the class. */
+export interface Config extends ConfigFields {}
+
+/**
+ * The settings of a runtime, checked and frozen. Make one with {@link ConfigBuilder} or from the fields that differ from the defaults.
+ */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the constructor assigns every field of the interface.
+export class Config {
+  /**
+   * @param fields - the settings that differ from the defaults; `recvBuffer` and `worker` may be given in part
+   * @throws RinglineError `ERR_RINGLINE_INVALID_CONFIG`, naming the field, the value and the legal range
+   */
+  constructor(fields: ConfigOptions = {}) {
+    if (typeof fields !== 'object' || fields === null)
+      throw invalidArgument('fields', 'an object with settings', fields)
+    const { recvBuffer, worker, ...rest } = fields
+    const merged: ConfigFields = {
+      ...DEFAULTS,
+      ...withoutUndefined(rest),
+      recvBuffer: Object.freeze({ ...DEFAULTS.recvBuffer, ...group('recvBuffer', recvBuffer) }),
+      worker: Object.freeze({ ...DEFAULTS.worker, ...group('worker', worker) }),
+    }
+    validate(merged)
+    Object.freeze(Object.assign(this, merged))
+  }
+
+  /** The default settings. */
+  static default(): Config {
+    return new Config()
+  }
+}
+
+/** The settings that differ from the defaults. */
+export type ConfigOptions = Partial<Omit<ConfigFields, 'recvBuffer' | 'worker'>> & {
+  readonly recvBuffer?: Partial<RecvBufferConfig>
+  readonly worker?: Partial<WorkerConfig>
+}
+
+function withoutUndefined<T extends object>(fields: T): T {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T
+}
+
+function group<T extends object>(name: string, fields: T | undefined): T | undefined {
+  if (fields === undefined) return undefined
+  if (typeof fields !== 'object' || fields === null) throw invalidConfig(name, fields, 'an object with settings')
+  return withoutUndefined(fields)
+}
+
+function validate(fields: ConfigFields): void {
+  const known = new Map<string, unknown>()
+  for (const [name, value] of Object.entries(fields)) {
+    if (name !== 'recvBuffer' && name !== 'worker') known.set(name, value)
+    else for (const [inner, innerValue] of Object.entries(value)) known.set(`${name}.${inner}`, innerValue)
+  }
+  for (const [name, value] of known) {
+    if (FLAGS.includes(name as never)) {
+      if (typeof value !== 'boolean') throw invalidConfig(name, value, 'true or false')
+    } else if (Object.hasOwn(RANGES, name)) {
+      validateNumber(name, value, RANGES[name as keyof typeof RANGES])
+    } else {
+      throw invalidConfig(name, value, 'left out: there is no such setting')
+    }
+  }
+  if (fields.sqpollCpu !== undefined && !fields.sqpoll) {
+    throw invalidConfig('sqpollCpu', fields.sqpollCpu, 'left out unless sqpoll is true')
+  }
+  const pool = fields.sendCopyCount * fields.sendCopySlotSize
+  if (pool > SEND_POOL_BYTES_MAX) {
+    const wanted = `at most ${SEND_POOL_BYTES_MAX} bytes: lower one of the two`
+    throw invalidConfig('sendCopyCount × sendCopySlotSize', pool, wanted)
+  }
+}
+
+function validateNumber(name: string, value: unknown, range: Range): void {
+  if (value === undefined && range.optional) return
+  const legal = typeof value === 'number' && Number.isInteger(value) && value >= range.min && value <= range.max
+  const powerOfTwo = !range.powerOfTwo || (legal && (value & (value - 1)) === 0)
+  if (legal && powerOfTwo) return
+  const noun = range.powerOfTwo ? 'a power of two' : 'a whole number'
+  throw invalidConfig(name, value, `${noun} from ${range.min} to ${range.max}`)
+}
+
+function invalidConfig(name: string, value: unknown, wanted: string): RinglineError {
+  return new RinglineError('ERR_RINGLINE_INVALID_CONFIG', `${name} must be ${wanted}; received ${describe(value)}`)
+}
+
+/** How many ring threads a configuration asks for: 0 means one per available core. */
+export function workerCount(config: Config): number {
+  return config.worker.threads === 0 ? availableParallelism() : config.worker.threads
+}

@@ -1,0 +1,110 @@
+/**
+ * Outbound connections of one worker that are being made. It owns the pending requests; what becomes of them arrives as records.
+ */
+
+import { type AddressInput, parseAddress, type SocketAddress } from './address.js'
+import type { ConnCtx } from './connection.js'
+import type { Dispatcher } from './dispatcher.js'
+import { fromRecord, invalidArgument, RinglineError, systemError } from './errors.js'
+
+/** Options of the connecting functions. */
+export interface ConnectOptions {
+  /** Gives up: the promise rejects with the signal's reason, and no connection is left behind. */
+  readonly signal?: AbortSignal
+}
+
+interface Request {
+  address: SocketAddress
+  resolve: (conn: ConnCtx) => void
+  reject: (error: unknown) => void
+  unlisten: (() => void) | undefined
+}
+
+/** The longest timeout of a connection attempt, in milliseconds: 2^31 − 1. */
+const TIMEOUT_MAX_MS = 2 ** 31 - 1
+
+/** Makes the outbound connections of one worker. */
+export class Connector {
+  private readonly dispatcher: Dispatcher
+  private readonly requests = new Map<number, Request>()
+  private nextRequest = 1
+
+  constructor(dispatcher: Dispatcher) {
+    this.dispatcher = dispatcher
+  }
+
+  /** As {@link Connector.connect}, with a limit of time. */
+  connectWithTimeout(input: AddressInput, timeoutMs: number, options: ConnectOptions | undefined): Promise<ConnCtx> {
+    if (typeof timeoutMs !== 'number' || !(timeoutMs > 0 && timeoutMs <= TIMEOUT_MAX_MS)) {
+      const wanted = `a number of milliseconds above 0 and up to ${TIMEOUT_MAX_MS}`
+      return Promise.reject(invalidArgument('timeoutMs', wanted, timeoutMs))
+    }
+    return this.connect(input, timeoutMs, options)
+  }
+
+  /** Makes a connection; a `timeoutMs` of 0 is none. */
+  connect(input: AddressInput, timeoutMs: number, options: ConnectOptions | undefined): Promise<ConnCtx> {
+    return new Promise<ConnCtx>((resolve, reject) => {
+      const address = parseAddress(input)
+      const signal = options?.signal
+      signal?.throwIfAborted()
+      if (this.dispatcher.isStopped) throw stopped()
+      const id = this.nextRequest
+      this.nextRequest = (this.nextRequest + 1) & 0x7fffffff
+      const request: Request = { address, resolve, reject, unlisten: undefined }
+      try {
+        this.dispatcher.port.native.connect(id, address.address, address.port, timeoutMs)
+      } catch (error) {
+        throw fromRecord(error, 'ERR_RINGLINE_INVALID_ARGUMENT')
+      }
+      this.requests.set(id, request)
+      if (signal !== undefined) this.listen(id, request, signal)
+    })
+  }
+
+  /** A connection was made; true when somebody still wants it. */
+  connected(id: number, conn: ConnCtx): boolean {
+    const request = this.take(id)
+    request?.resolve(conn)
+    return request !== undefined
+  }
+
+  /** A connection could not be made. */
+  failed(id: number, errno: number): void {
+    const request = this.take(id)
+    if (request === undefined) return
+    const { address, port } = request.address
+    request.reject(errno === 0 ? limitReached(address, port) : systemError(errno, 'connect', { address, port }))
+  }
+
+  /** The worker has ended: nothing will be connected any more. */
+  stop(): void {
+    for (const id of [...this.requests.keys()]) this.take(id)?.reject(stopped())
+  }
+
+  private take(id: number): Request | undefined {
+    const request = this.requests.get(id)
+    this.requests.delete(id)
+    request?.unlisten?.()
+    return request
+  }
+
+  private listen(id: number, request: Request, signal: AbortSignal): void {
+    const abort = (): void => {
+      if (this.take(id) === undefined) return
+      this.dispatcher.port.native.cancelConnect(id)
+      request.reject(signal.reason)
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    request.unlisten = () => signal.removeEventListener('abort', abort)
+  }
+}
+
+function stopped(): RinglineError {
+  return new RinglineError('ERR_RINGLINE_WORKER_STOPPED', 'no connection can be made: the worker has stopped')
+}
+
+function limitReached(address: string, port: number): RinglineError {
+  const message = `no connection slot is free for ${address}:${port}: close connections, or raise maxConnections`
+  return new RinglineError('ERR_RINGLINE_CONNECTION_LIMIT_REACHED', message)
+}

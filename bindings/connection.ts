@@ -1,0 +1,307 @@
+/**
+ * One TCP connection as its user sees it. It owns the connection's own state (flags, positions in the byte streams); how bytes get in and
+ * out is in inbound.ts and outbound.ts. There is one object per accepted or connected connection, never reused: once its connection has
+ * ended, the object refuses or ignores everything, whoever has the slot by then.
+ */
+
+import { inspect } from 'node:util'
+import { type AddressInput, type AddressWords, addressFromWords, type SocketAddress } from './address.js'
+import type { ConnectOptions } from './connect.js'
+import type { Dispatcher } from './dispatcher.js'
+import { Inbound, type ParseFunction, type ReceiveOptions } from './inbound.js'
+import type { SendData } from './send-data.js'
+import type { Sending } from './send-queue.js'
+import { ConnToken } from './token.js'
+
+/** Bits of {@link ConnCtx.flags}. */
+export const OUTBOUND = 1
+/** The peer's FIN was seen. */
+export const ENDED = 2
+/** `close()` was called, or the connection failed: nothing is sent or delivered any more. */
+export const CLOSING = 4
+/** The worker has ended the connection: its slot belongs to someone else, or soon will. */
+export const CLOSED = 8
+export const WRITE_SHUT = 16
+/** The worker was asked to stop receiving. */
+export const PAUSED = 32
+/** Bytes accumulate until they are asked for, instead of going to `onData`. */
+export const PULLED = 64
+/** A promise of `onData` is not settled yet: what arrives has to wait. */
+export const BUSY = 128
+/** `bufferedAmount` has exceeded the high-water mark: `onDrain` is due when it is back at 0. */
+export const DRAIN_DUE = 256
+/** A send was refused: `onDrain` is due when there is room. */
+export const REFUSED = 512
+/** `onEnd` was called. */
+export const END_TOLD = 1024
+/** `onClose` was called. */
+export const CLOSE_TOLD = 2048
+
+/** What few connections need, made when it is needed. */
+interface Extras {
+  token?: ConnToken
+  closed?: Promise<void>
+  resolveClosed?: () => void
+}
+
+/**
+ * A TCP connection.
+ *
+ * Every method may be called at any time. After the connection has ended, sending fails with `ERR_RINGLINE_INVALID_CONNECTION`, receiving
+ * yields what is still buffered and then the end of the stream, and the rest does nothing.
+ */
+export class ConnCtx {
+  /** Whatever the application wants to keep with this connection; the package never looks at it. */
+  userData: unknown = undefined
+
+  /** @internal */
+  readonly dispatcher: Dispatcher
+  /** @internal */
+  readonly slot: number
+  /** @internal */
+  readonly generation: number
+  /** @internal */
+  flags: number
+  /** What the worker's count of sent bytes of this slot was when the connection began. @internal */
+  readonly sentBase: number
+  /** Bytes handed to the worker so far, modulo 2^32. @internal */
+  queued = 0
+  /** The port's epoch in which the record `corkRecord` was written; it may be appended to while that is the current one. @internal */
+  corkEpoch = -1
+  /** @internal */
+  corkRecord = 0
+  /** No more unsent bytes than this are named by SEND_CHUNK records. @internal */
+  chunkBytes = 0
+  /** @internal */
+  inbound: Inbound | undefined = undefined
+  /** @internal */
+  sending: Sending | undefined = undefined
+  /** Why the connection failed, when it did. @internal */
+  failure: Error | undefined = undefined
+  private readonly peer: AddressWords
+  private readonly local: AddressWords
+  private extras: Extras | undefined = undefined
+
+  /** @internal */
+  constructor(
+    dispatcher: Dispatcher,
+    slot: number,
+    generation: number,
+    flags: number,
+    sentBase: number,
+    peer: AddressWords,
+    local: AddressWords,
+  ) {
+    this.dispatcher = dispatcher
+    this.slot = slot
+    this.generation = generation
+    this.flags = flags
+    this.sentBase = sentBase
+    this.peer = peer
+    this.local = local
+  }
+
+  /** The number of the connection's slot in its worker, 0 … maxConnections − 1. Slots are used again; a {@link ConnToken} is not. */
+  index(): number {
+    return this.slot
+  }
+
+  /** What names this connection for {@link DriverCtx}: one and the same object at every call, so it can be the key of a Map. */
+  token(): ConnToken {
+    this.extras ??= {}
+    this.extras.token ??= new ConnToken(this)
+    return this.extras.token
+  }
+
+  /** The peer's address. */
+  peerAddr(): SocketAddress {
+    return addressFromWords(this.peer)
+  }
+
+  /** The address of this side. */
+  localAddr(): SocketAddress {
+    return addressFromWords(this.local)
+  }
+
+  /** True when this side made the connection. */
+  isOutbound(): boolean {
+    return (this.flags & OUTBOUND) !== 0
+  }
+
+  /** True until the connection was closed, by either side, or has failed. */
+  get isOpen(): boolean {
+    return (this.flags & (CLOSING | CLOSED)) === 0
+  }
+
+  /** Why the connection failed, or undefined when it did not. */
+  get error(): Error | undefined {
+    return this.failure
+  }
+
+  /** Bytes that were accepted by `send` and `sendNowait` and that the kernel has not taken yet. */
+  get bufferedAmount(): number {
+    return this.dispatcher.outbound.bufferedAmount(this)
+  }
+
+  /**
+   * Queues data for sending, without waiting: it is copied, so the caller may change it at once. A received chunk of 4096 bytes or more,
+   * or such a slice of one, is sent from where it lies and must not be changed until the kernel has taken it.
+   *
+   * Sends of one connection reach the wire in call order. Several in one turn become one send of the kernel.
+   *
+   * @param data - a string (sent as UTF-8), Buffer, typed array or DataView of any length; all of it is queued, or none
+   * @returns the number of bytes queued
+   * @throws RinglineError `ERR_RINGLINE_SEND_POOL_EXHAUSTED` when there is no room now, `onDrain` tells when there is;
+   * `ERR_RINGLINE_INVALID_CONNECTION` after the connection was closed or has ended; `ERR_RINGLINE_WRITE_AFTER_SHUTDOWN` after
+   * `shutdownWrite`; `ERR_RINGLINE_INVALID_ARGUMENT` for anything that is not data, or whose memory was detached
+   */
+  sendNowait(data: SendData): number {
+    return this.dispatcher.outbound.sendNowait(this, data)
+  }
+
+  /**
+   * As {@link ConnCtx.sendNowait}, but waits for room when there is none, in line with others. While it waits, the data must not be
+   * changed. It may be larger than all send slots together.
+   *
+   * @returns the number of bytes, when the kernel has taken all of them
+   * @throws the errors of `sendNowait` except for the exhausted pool, as a rejection; also `ERR_RINGLINE_INVALID_CONNECTION`, or the system
+   * error, when the connection ends before all was taken
+   */
+  send(data: SendData): Promise<number> {
+    return this.dispatcher.outbound.send(this, data)
+  }
+
+  /** Sends a FIN after everything that was sent; receiving goes on. Does nothing the second time or after the end. */
+  shutdownWrite(): void {
+    this.dispatcher.outbound.shutdownWrite(this)
+  }
+
+  /**
+   * Closes the connection: what was sent goes out first, then the FIN; received bytes that nobody took are dropped. Does nothing the second
+   * time or after the end.
+   */
+  close(): void {
+    this.dispatcher.close(this)
+  }
+
+  /**
+   * Ends a pending `withData`, `withBytes` or `recvReady`, which rejects with `ERR_RINGLINE_CANCELED`. The connection stays open and no
+   * byte is lost.
+   */
+  cancel(): void {
+    this.inbound?.cancel()
+  }
+
+  /**
+   * Takes received bytes: calls `parse` with all buffered bytes as one Buffer, and again with all of them whenever more have arrived,
+   * until it consumes some. The Buffer stays valid and unchanged for ever.
+   *
+   * At the end of the stream it resolves 0; if nothing is buffered then, `parse` is called once with an empty Buffer. It ends the same way
+   * when the connection has failed: {@link ConnCtx.error} tells the difference.
+   *
+   * @param parse - answers synchronously, with `ParseResult.Consumed(n)` or `ParseResult.NeedMore`
+   * @param options - a signal that ends the waiting; the promise then rejects with the signal's reason, and no byte is lost
+   * @returns how many bytes were consumed; 0 at the end of the stream
+   * @throws (as a rejection) what `parse` throws; RinglineError `ERR_RINGLINE_INVALID_PARSE_RESULT` when it consumed more than it was given;
+   * `ERR_RINGLINE_RECEIVE_BUSY` while another receiving call of this connection is pending; `ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED` when more
+   * than `recvAccumulatorLimit` bytes are buffered and `parse` still wants more, which closes the connection
+   */
+  withData(parse: ParseFunction, options?: ReceiveOptions): Promise<number> {
+    return this.pull().withData(parse, options)
+  }
+
+  /** The same as {@link ConnCtx.withData}: received memory is reference-counted anyway, so slices of the Buffer may always be kept. */
+  withBytes(parse: ParseFunction, options?: ReceiveOptions): Promise<number> {
+    return this.pull().withData(parse, options)
+  }
+
+  /**
+   * Calls `parse` once with all buffered bytes.
+   *
+   * @returns how many bytes were consumed (0 when more are needed), or undefined when nothing is buffered
+   * @throws what `parse` throws, and the errors of {@link ConnCtx.withData}
+   */
+  tryWithData(parse: ParseFunction): number | undefined {
+    return this.pull().tryWithData(parse)
+  }
+
+  /**
+   * Resolves when bytes are buffered (more than `tryWithData` has been shown and did not want yet), or when the stream has ended.
+   *
+   * @param options - a signal that ends the waiting
+   * @throws (as a rejection) `ERR_RINGLINE_RECEIVE_BUSY` while another receiving call of this connection is pending
+   */
+  recvReady(options?: ReceiveOptions): Promise<void> {
+    return this.pull().ready(options)
+  }
+
+  /** The received chunks, one after the other; ends quietly when the stream does. Leaving the loop early leaves the connection open. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<Buffer> {
+    return this.pull().iterate()
+  }
+
+  /** As the function {@link connect}, on the worker of this connection. */
+  connect(address: AddressInput, options?: ConnectOptions): Promise<ConnCtx> {
+    return this.dispatcher.connector.connect(address, 0, options)
+  }
+
+  /** As the function {@link connectWithTimeout}, on the worker of this connection. */
+  connectWithTimeout(address: AddressInput, timeoutMs: number, options?: ConnectOptions): Promise<ConnCtx> {
+    return this.dispatcher.connector.connectWithTimeout(address, timeoutMs, options)
+  }
+
+  /** Asks the whole server of this connection to shut down. */
+  requestShutdown(): void {
+    this.dispatcher.requestShutdown()
+  }
+
+  /** Closes the connection, as {@link ConnCtx.close} does. */
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  /** Closes the connection and resolves when it has ended. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+    if ((this.flags & CLOSED) !== 0) return
+    this.extras ??= {}
+    const extras = this.extras
+    extras.closed ??= new Promise((resolve) => {
+      extras.resolveClosed = resolve
+    })
+    await extras.closed
+  }
+
+  /** What `console.log` shows. @internal */
+  [inspect.custom](_depth: number, options: object, print: typeof inspect): string {
+    const state = {
+      state: stateName(this.flags),
+      peer: this.peerAddr(),
+      local: this.localAddr(),
+      outbound: this.isOutbound(),
+      bufferedAmount: this.bufferedAmount,
+      ...(this.failure === undefined ? {} : { error: this.failure.message }),
+    }
+    return `ConnCtx(${this.slot}) ${print(state, { ...options, depth: 1 })}`
+  }
+
+  /** The receiving side, which from here on is asked for its bytes. @internal */
+  pull(): Inbound {
+    this.flags |= PULLED
+    this.inbound ??= new Inbound(this)
+    return this.inbound
+  }
+
+  /** Wakes who waits for the end. @internal */
+  tellClosed(): void {
+    this.extras?.resolveClosed?.()
+  }
+}
+
+function stateName(flags: number): string {
+  if ((flags & CLOSED) !== 0) return 'closed'
+  if ((flags & CLOSING) !== 0) return 'closing'
+  if ((flags & (ENDED | WRITE_SHUT)) === (ENDED | WRITE_SHUT)) return 'ended'
+  if ((flags & ENDED) !== 0) return 'ended by the peer'
+  return (flags & WRITE_SHUT) !== 0 ? 'shut down for writing' : 'open'
+}

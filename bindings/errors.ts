@@ -1,0 +1,142 @@
+/**
+ * Every error that this package throws or rejects with, made in one place so that codes stay stable and messages name the value and the
+ * remedy. It may not decide when something is an error.
+ */
+
+import { getSystemErrorMap, inspect } from 'node:util'
+
+/** The codes of errors that do not come from the operating system. They are stable: a message may change, a code does not. */
+export type RinglineErrorCode =
+  | 'ERR_RINGLINE_CANCELED'
+  | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED'
+  | 'ERR_RINGLINE_HANDLER_FAILED'
+  | 'ERR_RINGLINE_INVALID_ADDRESS'
+  | 'ERR_RINGLINE_INVALID_ARGUMENT'
+  | 'ERR_RINGLINE_INVALID_CONFIG'
+  | 'ERR_RINGLINE_INVALID_CONNECTION'
+  | 'ERR_RINGLINE_INVALID_PARSE_RESULT'
+  | 'ERR_RINGLINE_NATIVE_LIBRARY'
+  | 'ERR_RINGLINE_NO_RUNTIME'
+  | 'ERR_RINGLINE_RECEIVE_BUSY'
+  | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED'
+  | 'ERR_RINGLINE_SEND_POOL_EXHAUSTED'
+  | 'ERR_RINGLINE_TASK_LIMIT_REACHED'
+  | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM'
+  | 'ERR_RINGLINE_WORKER_STOPPED'
+  | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN'
+
+/**
+ * An error of this package. `code` is an `ERR_RINGLINE_…` code (see {@link RinglineErrorCode}; start-up adds codes that say why io_uring
+ * cannot be used), or, for an error of the operating system, its name such as `ECONNREFUSED`; then `errno`, `syscall` and, where they
+ * make sense, `address` and `port` are there too, as Node's own errors have them.
+ */
+export class RinglineError extends Error {
+  /** What went wrong, for programs. */
+  readonly code: string
+  /** The negative error number, for errors of the operating system. */
+  declare readonly errno?: number
+  /** The operation that failed, for errors of the operating system. */
+  declare readonly syscall?: string
+  /** The address it was about. */
+  declare readonly address?: string
+  /** The port it was about. */
+  declare readonly port?: number
+
+  /**
+   * @param code - what went wrong, for programs
+   * @param message - what went wrong, for people
+   * @param options - the cause, if there is one
+   */
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+
+  static {
+    // On the prototype, as with Error itself, so that printing an error does not list it as a property.
+    Object.defineProperty(RinglineError.prototype, 'name', {
+      value: 'RinglineError',
+      writable: true,
+      configurable: true,
+    })
+  }
+}
+
+/** What a system error is about, beside its number. */
+export interface SystemErrorDetails {
+  address?: string
+  port?: number
+}
+
+/**
+ * An error of the operating system in Node's own shape.
+ *
+ * @param errno - the positive error number
+ * @param syscall - the operation that failed, such as `connect`
+ */
+export function systemError(errno: number, syscall: string, details: SystemErrorDetails = {}): RinglineError {
+  const [code, text] = getSystemErrorMap().get(-errno) ?? [`E${errno}`, 'unknown error']
+  const where =
+    details.address === undefined ? '' : ` ${details.address}${details.port === undefined ? '' : `:${details.port}`}`
+  const error = new RinglineError(code, `${syscall} ${code}: ${text}${where}`)
+  return Object.assign(error, { errno: -errno, syscall, ...details })
+}
+
+/** The shape in which native code throws, and in which errors cross threads. */
+export interface ErrorRecord {
+  code?: unknown
+  message?: unknown
+  stack?: unknown
+  errno?: unknown
+  syscall?: unknown
+  address?: unknown
+  port?: unknown
+}
+
+/** Turns what native code threw, or what came from another thread, into a {@link RinglineError}; anything else is kept as the cause. */
+export function fromRecord(thrown: unknown, fallback: RinglineErrorCode): RinglineError {
+  if (thrown instanceof RinglineError) return thrown
+  const record: ErrorRecord = typeof thrown === 'object' && thrown !== null ? thrown : {}
+  const message = typeof record.message === 'string' ? record.message : inspect(thrown)
+  const code = typeof record.code === 'string' && /^E[A-Z0-9_]+$/.test(record.code) ? record.code : fallback
+  const error = new RinglineError(code, message, thrown instanceof Error ? { cause: thrown } : undefined)
+  const details: Record<string, unknown> = {}
+  for (const key of ['errno', 'syscall', 'address', 'port'] as const) {
+    if (record[key] !== undefined) details[key] = record[key]
+  }
+  return Object.assign(error, details)
+}
+
+/** What of an error can be sent to another thread: structured cloning would lose its code. */
+export function toRecord(error: unknown): ErrorRecord {
+  if (!(error instanceof Error)) return { message: inspect(error) }
+  const { code, errno, syscall, address, port } = error as ErrorRecord
+  const record: ErrorRecord = { message: error.message, stack: error.stack }
+  for (const [key, value] of Object.entries({ code, errno, syscall, address, port })) {
+    if (typeof value === 'string' || typeof value === 'number') record[key as keyof ErrorRecord] = value
+  }
+  return record
+}
+
+/** An argument of the wrong type or value: names the argument, what was wanted and what came. */
+export function invalidArgument(name: string, wanted: string, value: unknown): RinglineError {
+  return new RinglineError('ERR_RINGLINE_INVALID_ARGUMENT', `"${name}" must be ${wanted}; received ${describe(value)}`)
+}
+
+/** An operation on a connection that has ended or belongs to someone else by now. */
+export function invalidConnection(what: string): RinglineError {
+  return new RinglineError('ERR_RINGLINE_INVALID_CONNECTION', what)
+}
+
+/** A value in a message: short, whatever it is, and never running code of the value. */
+export function describe(value: unknown): string {
+  if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`
+  const text = inspect(value, {
+    depth: 0,
+    breakLength: Number.POSITIVE_INFINITY,
+    customInspect: false,
+    maxStringLength: 80,
+    maxArrayLength: 4,
+  })
+  return `${typeof value === 'object' && value !== null ? '' : `${typeof value} `}${text.length > 120 ? `${text.slice(0, 120)}…` : text}`
+}

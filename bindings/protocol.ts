@@ -1,0 +1,57 @@
+/**
+ * The words of the memory that a ring thread and its JavaScript environment have in common: where the control words lie, what the
+ * records of the two rings say. It owns these numbers and nothing else; the native library has the same ones, and a test compares them.
+ *
+ * Every word is a little-endian 32-bit integer. Indices are free-running counters that are masked on use.
+ */
+
+/** Words per record of either ring. */
+export const RECORD_WORDS = 8
+/** Records of the completion ring (worker → JavaScript), a power of two. */
+export const COMPLETION_RING_RECORDS = 4096
+/** Records of the submission ring (JavaScript → worker), a power of two. */
+export const SUBMISSION_RING_RECORDS = 4096
+
+/** Control words. Each has a cache line of its own, because the two sides write different ones at the same time. */
+export const COMPLETION_TAIL = 0
+export const COMPLETION_HEAD = 16
+/** 1 while JavaScript waits for the doorbell: whoever exchanges it with 0 has to ring. */
+export const JS_ASLEEP = 32
+export const SUBMISSION_TAIL = 48
+export const SUBMISSION_HEAD = 64
+/** 1 while the worker blocks in the kernel: whoever exchanges it with 0 has to ring. */
+export const WORKER_ASLEEP = 80
+export const FREE_TAIL = 96
+export const FREE_HEAD = 112
+/** 1 when the worker holds completions back because the ring was full, and wants to hear that there is room. */
+export const WANTS_ROOM = 128
+/** 1 when a send waits for slots, and JavaScript wants to hear that some are free. */
+export const WANTS_SLOTS = 144
+/** Words that the control memory has at least. */
+export const CONTROL_WORDS = 160
+
+/** Kinds of completion records: `[kind, slot, generation, a, b, c, d, e]`. */
+export const ADDRESS = 1
+export const ACCEPTED = 2
+export const CONNECTED = 3
+export const CONNECT_FAILED = 4
+export const DATA = 5
+export const SLAB_RETIRED = 6
+export const END = 7
+export const SENT = 8
+export const CLOSED = 9
+export const TICK = 10
+export const NOTIFY = 11
+export const STOPPED = 12
+
+/** Kinds of submission records: `[kind, slot, generation, a, b, c, d, e]`. */
+export const SEND_SLOT = 1
+export const SEND_CHUNK = 2
+export const CLOSE = 3
+export const SHUTDOWN_WRITE = 4
+export const PAUSE = 5
+export const RESUME = 6
+export const ABORT = 7
+
+/** Flag of both send records: post SENT when the kernel has taken every byte up to the end of this piece. */
+export const WATCH = 1

@@ -1,0 +1,65 @@
+/**
+ * What can be sent, read without trusting it: a subclass or an own property may lie about a view's length or buffer, so only the intrinsic
+ * accessors are asked. It owns that reading; it copies nothing.
+ */
+
+import { types } from 'node:util'
+import { invalidArgument } from './errors.js'
+
+/** What the sending methods take: a string is sent as UTF-8, a view as the bytes it shows. */
+export type SendData = string | NodeJS.ArrayBufferView
+
+const typedArrayPrototype = Object.getPrototypeOf(Uint8Array.prototype) as object
+
+function intrinsic<T>(property: string): (view: Uint8Array) => T {
+  const getter = Object.getOwnPropertyDescriptor(typedArrayPrototype, property)?.get
+  if (getter === undefined) throw new Error(`this JavaScript engine has no accessor for ${property} of typed arrays`)
+  return Function.prototype.call.bind(getter) as (view: Uint8Array) => T
+}
+
+/** The true number of bytes of a view; 0 when its memory was detached. */
+export const byteLengthOf = intrinsic<number>('byteLength')
+/** The true memory of a view. */
+export const bufferOf = intrinsic<ArrayBufferLike>('buffer')
+/** The true place of a view in its memory. */
+export const byteOffsetOf = intrinsic<number>('byteOffset')
+
+/**
+ * The bytes of a view, whichever kind it is.
+ *
+ * @throws RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`
+ */
+export function bytesOf(data: unknown): Uint8Array {
+  if (types.isUint8Array(data)) {
+    // Another thread may grow shared memory, and a view that follows it, between measuring and copying: fix the length once.
+    if (bufferOf(data) instanceof ArrayBuffer) return data
+    return fixed(bufferOf(data), byteOffsetOf(data), byteLengthOf(data))
+  }
+  if (types.isTypedArray(data)) {
+    const view = data as unknown as Uint8Array
+    return fixed(bufferOf(view), byteOffsetOf(view), byteLengthOf(view))
+  }
+  if (types.isDataView(data)) return ofDataView(data)
+  throw invalidArgument('data', 'a string, Buffer, typed array or DataView', data)
+}
+
+/** Fails when an empty view is empty because its memory is gone: sending nothing would hide the mistake. */
+export function requireAttached(view: Uint8Array): void {
+  try {
+    fixed(bufferOf(view), 0, 0)
+  } catch {
+    throw invalidArgument('data', 'a view of memory that is still there; this memory was transferred elsewhere', view)
+  }
+}
+
+function ofDataView(view: DataView): Uint8Array {
+  try {
+    return fixed(view.buffer, view.byteOffset, view.byteLength)
+  } catch (error) {
+    throw Object.assign(invalidArgument('data', 'a view of memory that is still there', view), { cause: error })
+  }
+}
+
+function fixed(memory: ArrayBufferLike, offset: number, length: number): Uint8Array {
+  return new Uint8Array(memory, offset, length)
+}

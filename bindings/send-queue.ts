@@ -1,0 +1,181 @@
+/**
+ * Sends that wait: for room, in one line per worker, and for the kernel to take what was queued, in one line per connection. It owns these
+ * lines and the promises in them; memory and records are handled by outbound.ts.
+ */
+
+import type { ConnCtx } from './connection.js'
+import { RinglineError } from './errors.js'
+import type { Outbound } from './outbound.js'
+import { WATCH } from './protocol.js'
+import { bufferOf, byteLengthOf, byteOffsetOf } from './send-data.js'
+
+/** A promise and its two functions. */
+interface Pending {
+  promise: Promise<number>
+  resolve: (bytes: number) => void
+  reject: (error: Error) => void
+}
+
+/** A promise that resolves when the kernel has taken everything up to a position of the connection's byte stream. */
+interface Watched extends Pending {
+  end: number
+  total: number
+}
+
+/** A send that waits for slots, or a command that has to come after such a send. */
+interface Waiting {
+  conn: ConnCtx
+  /** What is to be sent; undefined for a command. */
+  bytes: Uint8Array | undefined
+  length: number
+  done: number
+  pending: Pending | undefined
+  command: number
+  /** The connection has ended while this was in line: there is nothing left to do. */
+  dropped: boolean
+}
+
+/** What of a connection's sending is not settled; most connections never need one. */
+export class Sending {
+  /** Waiting sends and commands. */
+  waiting = 0
+  waitingBytes = 0
+  /** Free slots that the refused send would have needed. */
+  neededSlots = 0
+  private watched: Watched[] = []
+
+  /** A promise for the moment when the kernel has taken everything up to `end`. */
+  watch(end: number, total: number, pending: Pending = makePending()): Promise<number> {
+    this.watched.push({ ...pending, end, total })
+    return pending.promise
+  }
+
+  /** Settles the promises for everything up to this position. */
+  settleUntil(sent: number): void {
+    let settled = 0
+    while (settled < this.watched.length && ((sent - this.watched[settled]!.end) | 0) >= 0) {
+      const { resolve, total } = this.watched[settled]!
+      resolve(total)
+      settled += 1
+    }
+    if (settled > 0) this.watched.splice(0, settled)
+  }
+
+  /** The connection has ended: nothing more will be taken. */
+  fail(error: Error): void {
+    const watched = this.watched
+    this.watched = []
+    for (const pending of watched) rejectQuietly(pending, error)
+  }
+}
+
+/** The line of those that wait for slots of one worker. */
+export class SendQueue {
+  private readonly outbound: Outbound
+  private line: Waiting[] = []
+
+  constructor(outbound: Outbound) {
+    this.outbound = outbound
+  }
+
+  get length(): number {
+    return this.line.length
+  }
+
+  /** Lines up a send; the data is read when its turn comes. */
+  enqueue(conn: ConnCtx, bytes: Uint8Array): Promise<number> {
+    const length = byteLengthOf(bytes)
+    const pending = makePending()
+    this.push({ conn, bytes, length, done: 0, pending, command: 0, dropped: false })
+    conn.sending!.waitingBytes += length
+    return pending.promise
+  }
+
+  /** Lines up a command behind the sends of its connection. */
+  enqueueCommand(conn: ConnCtx, command: number): void {
+    this.push({ conn, bytes: undefined, length: 0, done: 0, pending: undefined, command, dropped: false })
+  }
+
+  /**
+   * Hands free slots to the line, in order.
+   *
+   * @returns true when nobody is left in it
+   */
+  advance(): boolean {
+    let finished = 0
+    while (finished < this.line.length && this.serve(this.line[finished]!)) finished += 1
+    if (finished > 0) this.line.splice(0, finished)
+    return this.line.length === 0
+  }
+
+  /** Settles everything of one connection, which takes no more; its places in the line go when their turn comes. */
+  drop(conn: ConnCtx, error: Error): void {
+    const sending = conn.sending!
+    if (sending.waiting > 0) {
+      sending.waiting = 0
+      sending.waitingBytes = 0
+      for (const waiting of this.line) if (waiting.conn === conn) abandon(waiting, error)
+    }
+    sending.fail(error)
+  }
+
+  private push(waiting: Waiting): void {
+    waiting.conn.sending!.waiting += 1
+    this.line.push(waiting)
+  }
+
+  /** Queues as much of one send as there are slots for; true when it is done with. */
+  private serve(waiting: Waiting): boolean {
+    if (waiting.dropped) return true
+    const { conn, bytes } = waiting
+    const sending = conn.sending!
+    if (bytes === undefined) {
+      sending.waiting -= 1
+      this.outbound.submitCommand(conn, waiting.command)
+      return true
+    }
+    const { pool } = this.outbound
+    while (waiting.done < waiting.length) {
+      if (pool.available(1) === 0) return false
+      const size = Math.min(pool.slotSize, waiting.length - waiting.done)
+      if (byteLengthOf(bytes) !== waiting.length) {
+        this.outbound.breakOff(conn, changed())
+        return true
+      }
+      const piece = new Uint8Array(bufferOf(bytes), byteOffsetOf(bytes) + waiting.done, size)
+      waiting.done += size
+      sending.waitingBytes -= size
+      this.outbound.putBytes(conn, piece, waiting.done === waiting.length ? WATCH : 0)
+    }
+    sending.waiting -= 1
+    sending.watch(conn.queued, waiting.length, waiting.pending)
+    return true
+  }
+}
+
+function abandon(waiting: Waiting, error: Error): void {
+  if (waiting.dropped) return
+  waiting.dropped = true
+  waiting.bytes = undefined
+  if (waiting.pending !== undefined) rejectQuietly(waiting.pending, error)
+}
+
+function makePending(): Pending {
+  const pending = {} as Pending
+  pending.promise = new Promise<number>((resolve, reject) => {
+    pending.resolve = resolve
+    pending.reject = reject
+  })
+  return pending
+}
+
+/** Rejects a promise that nobody has to look at: a connection that ends while data is sent is not a mistake of the program. */
+function rejectQuietly(pending: Pending, error: Error): void {
+  pending.promise.catch(() => {})
+  pending.reject(error)
+}
+
+function changed(): RinglineError {
+  const message = 'data that waited to be sent was detached or resized; it must stay as it is until send() is settled'
+  return new RinglineError('ERR_RINGLINE_INVALID_ARGUMENT', message)
+}

@@ -1,0 +1,79 @@
+/**
+ * A launched runtime as its user sees it. It owns nothing but the way to its cluster.
+ */
+
+import { inspect } from 'node:util'
+import type { SocketAddress } from './address.js'
+import type { Cluster, Workers } from './cluster.js'
+
+/** An address where one was bound. */
+export type BoundAddress<Bound extends boolean> = Bound extends true ? SocketAddress : SocketAddress | undefined
+
+/**
+ * A running server, or a runtime for connections of its own when nothing was bound. It runs until {@link Server.shutdown}, whether or not
+ * anybody keeps this object, and keeps the process alive unless {@link Server.unref} was called.
+ */
+export class Server<Bound extends boolean = boolean> {
+  readonly #cluster: Cluster
+  readonly #workers: Workers
+
+  /**
+   * Settles when every worker has ended: resolves after a shutdown, rejects when a worker has failed (the others are then shut down).
+   * Left unhandled, that rejection ends the process, as an unhandled rejection does.
+   */
+  readonly closed: Promise<void>
+
+  /** @internal */
+  constructor(cluster: Cluster, workers: Workers) {
+    this.#cluster = cluster
+    this.#workers = workers
+    this.closed = cluster.closed
+  }
+
+  /** Where the server listens, with the port that the system chose when it was bound to port 0; undefined when nothing was bound. */
+  get boundAddr(): BoundAddress<Bound> {
+    return this.#cluster.boundAddr as BoundAddress<Bound>
+  }
+
+  /** How many workers there are. */
+  get workers(): number {
+    return this.#cluster.size
+  }
+
+  /**
+   * Stops accepting, closes every connection with a FIN and ends the workers. May be called any number of times.
+   *
+   * @returns {@link Server.closed}
+   */
+  shutdown(): Promise<void> {
+    this.#cluster.shutdown()
+    return this.closed
+  }
+
+  /** Calls `onNotify` of every worker's handler, soon; calls in between may be answered by one. */
+  notify(): void {
+    this.#workers.notify()
+  }
+
+  /** Keeps the process alive while the server runs, which is so at the start. */
+  ref(): this {
+    this.#workers.reference(true)
+    return this
+  }
+
+  /** Lets the process exit although the server runs. */
+  unref(): this {
+    this.#workers.reference(false)
+    return this
+  }
+
+  /** Shuts down, as {@link Server.shutdown} does. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown()
+  }
+
+  /** What `console.log` shows. @internal */
+  [inspect.custom](_depth: number, options: object, print: typeof inspect): string {
+    return `Server ${print({ boundAddr: this.#cluster.boundAddr, workers: this.workers }, { ...options, depth: 1 })}`
+  }
+}

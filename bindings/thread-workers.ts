@@ -1,0 +1,99 @@
+/**
+ * The workers of a cluster that have a thread of their own each: one `worker_threads` Worker per ring thread, whose module exports the
+ * handler class. It owns those threads; what happens in them is in worker-entry.ts.
+ */
+
+import { Worker } from 'node:worker_threads'
+import type { Cluster, Workers } from './cluster.js'
+import { type ErrorRecord, fromRecord, RinglineError } from './errors.js'
+
+/** What a worker thread is told when it starts. */
+export interface ThreadData {
+  readonly cluster: number
+  readonly worker: number
+  readonly bound: boolean
+  readonly module: string
+  readonly config: object
+}
+
+/** What the main thread asks of a worker thread. */
+export type ThreadRequest = 'notify'
+
+/** What a worker thread says. */
+export type ThreadReport =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'failed'; readonly error: ErrorRecord }
+  | { readonly kind: 'stopped'; readonly error: ErrorRecord | undefined }
+
+/** Workers with a thread of their own. */
+export class ThreadWorkers implements Workers {
+  private readonly cluster: Cluster
+  private readonly module: URL
+  private readonly bound: boolean
+  private readonly threads: Worker[] = []
+
+  constructor(cluster: Cluster, module: URL, bound: boolean) {
+    this.cluster = cluster
+    this.module = module
+    this.bound = bound
+  }
+
+  async start(): Promise<void> {
+    const ready: Promise<void>[] = []
+    for (let worker = 0; worker < this.cluster.size; worker += 1) ready.push(this.startThread(worker))
+    // A thread that is terminated while it reads its modules leaves their files open: each may first say what became of it.
+    await Promise.allSettled(ready)
+    await Promise.all(ready)
+  }
+
+  async destroy(): Promise<void> {
+    await Promise.all(this.threads.map((thread) => thread.terminate()))
+  }
+
+  notify(): void {
+    for (const thread of this.threads) thread.postMessage('notify' satisfies ThreadRequest)
+  }
+
+  reference(on: boolean): void {
+    for (const thread of this.threads) {
+      if (on) thread.ref()
+      else thread.unref()
+    }
+  }
+
+  private startThread(worker: number): Promise<void> {
+    const { cluster, module, bound } = this
+    const data: ThreadData = { cluster: cluster.id, worker, bound, module: module.href, config: { ...cluster.config } }
+    const thread = new Worker(new URL('./worker-entry.js', import.meta.url), {
+      name: `ringline worker ${worker}`,
+      workerData: { ringline: data },
+    })
+    this.threads.push(thread)
+    return new Promise((resolve, reject) => {
+      let failure: Error | undefined
+      let inOrder = false
+      thread.on('message', (report: ThreadReport) => {
+        if (report.kind === 'ready') return resolve()
+        if (report.error !== undefined) failure ??= fromRecord(report.error, 'ERR_RINGLINE_WORKER_STOPPED')
+        inOrder = report.kind === 'stopped'
+        // What else the module has open must not keep a worker without a ring alive.
+        void thread.terminate()
+      })
+      thread.on('error', (error) => {
+        failure ??= died(worker, error)
+      })
+      thread.once('exit', () => {
+        if (!inOrder) failure ??= died(worker, undefined)
+        reject(failure)
+        cluster.stopped(worker, failure)
+      })
+    })
+  }
+}
+
+function died(worker: number, cause: unknown): RinglineError {
+  const why = cause instanceof Error ? `: ${cause.message}` : ''
+  return new RinglineError('ERR_RINGLINE_WORKER_STOPPED', `the thread of worker ${worker} has ended early${why}`, {
+    cause,
+  })
+}

@@ -1,0 +1,26 @@
+/**
+ * The opaque name of a connection. It owns nothing: it leads to the one connection it was made for, never to a later owner of its slot.
+ */
+
+import { inspect } from 'node:util'
+import type { ConnCtx } from './connection.js'
+
+/** Names one connection, for the methods of {@link DriverCtx}. One connection has one token, so tokens can be compared and be keys. */
+export class ConnToken {
+  private readonly conn: ConnCtx
+
+  /** @internal */
+  constructor(conn: ConnCtx) {
+    this.conn = conn
+  }
+
+  /** The connection that a token names. @internal */
+  static connOf(token: ConnToken): ConnCtx {
+    return token.conn
+  }
+
+  /** What `console.log` shows. @internal */
+  [inspect.custom](): string {
+    return `ConnToken(${this.conn.slot}:${this.conn.generation})`
+  }
+}
