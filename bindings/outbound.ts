@@ -3,7 +3,8 @@
  * order of sends: records of one connection are queued in call order, and nothing overtakes a send that waits (send-queue.ts).
  */
 
-import { CLOSED, CLOSING, type ConnCtx, DRAIN_DUE, REFUSED, WRITE_SHUT } from './connection.js'
+import type { ConnCtx } from './connection.js'
+import { CLOSED, CLOSING, DRAIN_DUE, REFUSED, WRITE_SHUT } from './connection-flags.js'
 import type { Dispatcher } from './dispatcher.js'
 import { invalidConnection, RinglineError } from './errors.js'
 import { CLOSE, SEND_CHUNK, SEND_SLOT, SHUTDOWN_WRITE, WATCH } from './protocol.js'
