@@ -348,7 +348,9 @@ fn d7_an_address_that_cannot_be_bound_fails_the_launch_and_leaves_nothing() {
     for address in [taken.local_addr().unwrap(), "192.0.2.1:0".parse().unwrap(), "192.0.2.1:9".parse().unwrap()] {
         let error = launch(address);
         assert!(matches!(error, Error::Io(_)) && error.to_string().contains(&address.to_string()), "{error}");
-        assert_eq!((open_descriptors(), worker_threads()), (before, vec![]));
+        assert_eq!(open_descriptors(), before);
+        // A thread that was joined may stand in /proc for a moment.
+        eventually("no worker thread is left", || worker_threads().is_empty());
     }
 }
 
