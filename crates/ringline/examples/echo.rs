@@ -7,7 +7,7 @@ use ringline::{AsyncEventHandler, Config, ConnCtx, Error, ParseResult, RinglineB
 /// Most bytes that are sent back at a time.
 const PIECE_BYTES_MAX: usize = 64 * 1024;
 
-struct Echo;
+pub(crate) struct Echo;
 
 impl AsyncEventHandler for Echo {
     fn create_for_worker(_worker: usize) -> Self {

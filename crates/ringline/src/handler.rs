@@ -9,6 +9,7 @@ use std::pin::Pin;
 use crate::{ConnCtx, DirectIoCompletion, NvmeCompletion, UdpCtx};
 
 pub use crate::driver::{ConnToken, UdpToken};
+pub use crate::runtime::SendPart;
 pub use driver_ctx::DriverCtx;
 
 /// A worker's handler. Each worker has its own, made on its own thread, so nothing in it needs to be shared or locked.

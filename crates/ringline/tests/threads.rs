@@ -1,8 +1,9 @@
 //! What must stay on its worker's thread and what may leave it, checked by the compiler.
 
 use ringline::{
-    ConnCtx, ConnToken, ConnectFuture, Deadline, DriverCtx, Error, RecvReadyFuture, SendFuture, ShutdownHandle,
-    SleepFuture, TaskId, WithBytesFuture, WithDataFuture,
+    AsyncSendBuilder, ChainBuilder, ConnCtx, ConnToken, ConnectFuture, Deadline, DriverCtx, Error, MemoryRegion,
+    RecvReadyFuture, SendBuilder, SendFuture, ShutdownHandle, SleepFuture, TaskId, TimeoutFuture, UdpCtx,
+    UdpRecvFuture, UdpToken, WithBytesFuture, WithDataFuture,
 };
 
 /// Compiles only if the type is not `Send`: otherwise both implementations apply, and the call is ambiguous.
@@ -28,6 +29,12 @@ assert_not_send!(
     ConnectFuture,
     RecvReadyFuture,
     SleepFuture,
+    TimeoutFuture<std::future::Ready<()>>,
+    UdpCtx,
+    UdpRecvFuture,
+    SendBuilder<'static>,
+    AsyncSendBuilder<'static>,
+    ChainBuilder<'static>,
     WithDataFuture<fn(&[u8]) -> ringline::ParseResult>,
     WithBytesFuture<fn(bytes::Bytes) -> ringline::ParseResult>,
 );
@@ -37,7 +44,9 @@ const fn assert_send_and_sync<T: Send + Sync>() {}
 const _: () = {
     assert_send_and_sync::<ShutdownHandle>();
     assert_send_and_sync::<ConnToken>();
+    assert_send_and_sync::<UdpToken>();
     assert_send_and_sync::<Deadline>();
+    assert_send_and_sync::<MemoryRegion>();
     assert_send_and_sync::<Error>();
 };
 
