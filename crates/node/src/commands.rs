@@ -107,8 +107,8 @@ fn carry_out<K: Kernel>(record: Record, driver: &mut Driver<K>, bridge: &mut Bri
         }
         submission::SEND_DATAGRAM => return send_datagram(record, driver, bridge),
         submission::DATAGRAM_TO => {
-            let [scope, words @ ..] = record.values;
-            bridge.datagrams().announce_receiver(words, scope);
+            let [a, b, c, d, _] = record.values;
+            bridge.datagrams().announce_receiver([a, b, c, d], record.generation);
             return Ok(());
         }
         submission::DATAGRAM_SLOT => return announce_slot(record.values[0], bridge),

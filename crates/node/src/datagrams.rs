@@ -139,9 +139,8 @@ impl Datagrams {
         let (family, word, from) = match peer {
             SocketAddr::V4(v4) => (4, u32::from_le_bytes(v4.ip().octets()), None),
             SocketAddr::V6(v6) => {
-                let [b, c, d, e] = words_of(*v6.ip());
-                let values = [v6.scope_id(), b, c, d, e];
-                (6, 0, Some(Record::new(completion::DATAGRAM_FROM, udp, 0, values)))
+                let [a, b, c, d] = words_of(*v6.ip());
+                (6, 0, Some(Record::new(completion::DATAGRAM_FROM, udp, v6.scope_id(), [a, b, c, d, 0])))
             }
         };
         let meta = family << 8 | u32::from(peer.port()) << 16;

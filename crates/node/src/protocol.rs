@@ -100,8 +100,8 @@ pub(crate) mod completion {
         /// A datagram arrived: slot = index of the UDP socket, generation = family << 8 | port << 16 of the sender,
         /// a = slab, b = offset, c = length, d = address of an IPv4 sender.
         DATAGRAM = 21;
-        /// The address of the IPv6 sender of the datagram that follows: a = scope, b to e = the bytes of the address in
-        /// network order.
+        /// The address of the IPv6 sender of the datagram that follows: generation = scope, a to d = the bytes of the
+        /// address in network order.
         DATAGRAM_FROM = 22;
         /// What a UDP socket (slot) has lost so far: a = datagrams that were received and dropped because JavaScript did
         /// not keep up, b = datagrams that could not be sent.
@@ -133,8 +133,8 @@ pub(crate) mod submission {
         /// Send a datagram: slot = index of the UDP socket, generation = family << 8 | port << 16 of the receiver, a = the
         /// last of its send slots, b = length of the datagram, c = address of an IPv4 receiver.
         SEND_DATAGRAM = 22;
-        /// The IPv6 address of the receiver of the next SEND_DATAGRAM: a = scope, b to e = the bytes of the address in
-        /// network order.
+        /// The IPv6 address of the receiver of the next SEND_DATAGRAM: generation = scope, a to d = the bytes of the
+        /// address in network order.
         DATAGRAM_TO = 23;
         /// The next SEND_DATAGRAM begins in this full send slot (a), or goes on in it.
         DATAGRAM_SLOT = 24;
