@@ -203,6 +203,7 @@ export declare class ConnCtx {
     private readonly peer;
     private readonly local;
     private extras;
+    private constructor();
     /** The number of the connection's slot in its worker, 0 … maxConnections − 1. Slots are used again; a {@link ConnToken} is not. */
     index(): number;
     /** What names this connection for {@link DriverCtx}: one and the same object at every call, so it can be the key of a Map. */
@@ -330,6 +331,7 @@ export declare function connectWithTimeout(address: AddressInput, timeoutMs: num
 /** Names one connection, for the methods of {@link DriverCtx}. One connection has one token, so tokens can be compared and be keys. */
 export declare class ConnToken {
     private readonly conn;
+    private constructor();
 }
 
 /**
@@ -338,6 +340,7 @@ export declare class ConnToken {
  */
 export declare class DriverCtx {
     private readonly dispatcher;
+    private constructor();
     /** The number of the worker, 0 … workers − 1. */
     get workerId(): number;
     /** Open connections of this worker. */
@@ -508,6 +511,7 @@ export declare class Server<Bound extends boolean = boolean> {
      * Left unhandled, that rejection ends the process, as an unhandled rejection does.
      */
     readonly closed: Promise<void>;
+    private constructor();
     /** Where the server listens, with the port that the system chose when it was bound to port 0; undefined when nothing was bound. */
     get boundAddr(): BoundAddress<Bound>;
     /** How many workers there are. */
@@ -559,6 +563,7 @@ export declare class Server<Bound extends boolean = boolean> {
     /** Names a task that was spawned. */
     export declare class TaskId {
         private controller;
+        private constructor();
         /** Aborts the task's signal. Does nothing when the task has ended, or the second time. */
         cancel(): void;
     }

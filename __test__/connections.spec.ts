@@ -158,9 +158,13 @@ test.serial('j10 a chunk given away by transfer harms no other connection', asyn
 
 test.serial('a reset of the peer is told to onClose with its system error', async (t) => {
   const closed: (Error | undefined)[] = []
-  const server = await serve(t, { onData: () => {}, onClose: (_, error) => void closed.push(error) })
+  const server = await serve(t, {
+    onData: (conn, chunk) => void conn.sendNowait(chunk),
+    onClose: (_, error) => void closed.push(error),
+  })
   const socket = await dial(t, server)
   socket.write('x')
+  await readBytes(socket, 1)
   socket.resetAndDestroy()
   await until(() => closed.length === 1)
   t.like(closed[0], { code: 'ECONNRESET', errno: -104 })

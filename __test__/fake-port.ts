@@ -103,6 +103,9 @@ export class FakePort implements NativePort {
     if (memory === undefined) throw new Error(`no slab ${slab}`)
     return memory
   }
+  slabGeneration(slab: number): number {
+    return slab + 1
+  }
   copySlab(slab: number, offset: number, length: number): Buffer {
     this.copies += 1
     return Buffer.from(this.copiesOfSlabs[slab]!.subarray(offset, offset + length))

@@ -43,6 +43,7 @@ export async function dial(t: ExecutionContext, server: Server<true>): Promise<S
 export function readAll(socket: Socket): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
+    if (socket.readableEnded) resolve(Buffer.alloc(0))
     socket.on('data', (chunk: Buffer) => void chunks.push(chunk))
     socket.once('end', () => resolve(Buffer.concat(chunks)))
     socket.once('error', reject)

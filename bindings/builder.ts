@@ -67,7 +67,7 @@ export class RinglineBuilder<Bound extends boolean = false> {
     const workers =
       module === undefined ? new LocalWorkers(cluster, handlerClass!, bound) : new ThreadWorkers(cluster, module, bound)
     await cluster.launch(workers)
-    return new Server<Bound>(cluster, workers)
+    return Server.of<Bound>(cluster, workers)
   }
 }
 

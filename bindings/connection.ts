@@ -7,35 +7,12 @@
 import { inspect } from 'node:util'
 import { type AddressInput, type AddressWords, addressFromWords, type SocketAddress } from './address.js'
 import type { ConnectOptions } from './connect.js'
+import { CLOSED, CLOSING, ENDED, OUTBOUND, PULLED, WRITE_SHUT } from './connection-flags.js'
 import type { Dispatcher } from './dispatcher.js'
 import { Inbound, type ParseFunction, type ReceiveOptions } from './inbound.js'
 import type { SendData } from './send-data.js'
 import type { Sending } from './send-queue.js'
 import { ConnToken } from './token.js'
-
-/** Bits of {@link ConnCtx.flags}. */
-export const OUTBOUND = 1
-/** The peer's FIN was seen. */
-export const ENDED = 2
-/** `close()` was called, or the connection failed: nothing is sent or delivered any more. */
-export const CLOSING = 4
-/** The worker has ended the connection: its slot belongs to someone else, or soon will. */
-export const CLOSED = 8
-export const WRITE_SHUT = 16
-/** The worker was asked to stop receiving. */
-export const PAUSED = 32
-/** Bytes accumulate until they are asked for, instead of going to `onData`. */
-export const PULLED = 64
-/** A promise of `onData` is not settled yet: what arrives has to wait. */
-export const BUSY = 128
-/** `bufferedAmount` has exceeded the high-water mark: `onDrain` is due when it is back at 0. */
-export const DRAIN_DUE = 256
-/** A send was refused: `onDrain` is due when there is room. */
-export const REFUSED = 512
-/** `onEnd` was called. */
-export const END_TOLD = 1024
-/** `onClose` was called. */
-export const CLOSE_TOLD = 2048
 
 /** What few connections need, made when it is needed. */
 interface Extras {
@@ -82,8 +59,7 @@ export class ConnCtx {
   private readonly local: AddressWords
   private extras: Extras | undefined = undefined
 
-  /** @internal */
-  constructor(
+  private constructor(
     dispatcher: Dispatcher,
     slot: number,
     generation: number,
@@ -101,6 +77,19 @@ export class ConnCtx {
     this.local = local
   }
 
+  /** Connections are made from records only. @internal */
+  static open(
+    dispatcher: Dispatcher,
+    slot: number,
+    generation: number,
+    flags: number,
+    sentBase: number,
+    peer: AddressWords,
+    local: AddressWords,
+  ): ConnCtx {
+    return new ConnCtx(dispatcher, slot, generation, flags, sentBase, peer, local)
+  }
+
   /** The number of the connection's slot in its worker, 0 … maxConnections − 1. Slots are used again; a {@link ConnToken} is not. */
   index(): number {
     return this.slot
@@ -109,7 +98,7 @@ export class ConnCtx {
   /** What names this connection for {@link DriverCtx}: one and the same object at every call, so it can be the key of a Map. */
   token(): ConnToken {
     this.extras ??= {}
-    this.extras.token ??= new ConnToken(this)
+    this.extras.token ??= ConnToken.of(this)
     return this.extras.token
   }
 

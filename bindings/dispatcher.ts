@@ -7,7 +7,8 @@
 
 import { type AddressWords, addressWords, type SocketAddress } from './address.js'
 import { Connector } from './connect.js'
-import { BUSY, CLOSE_TOLD, CLOSED, CLOSING, ConnCtx, END_TOLD, ENDED, OUTBOUND, PULLED } from './connection.js'
+import { ConnCtx } from './connection.js'
+import { BUSY, CLOSE_TOLD, CLOSED, CLOSING, END_TOLD, ENDED, OUTBOUND, PULLED } from './connection-flags.js'
 import { enter, leave } from './current.js'
 import { Datagrams } from './datagrams.js'
 import { DriverCtx } from './driver.js'
@@ -97,7 +98,7 @@ export class Dispatcher {
     this.tasks = new Tasks(settings.standaloneTaskCapacity, (error) => this.report(error, undefined))
     this.timers = new Timers(this.port, settings.timerSlots)
     this.datagrams = new Datagrams(this, handler, settings.udpAddrs)
-    this.driver = new DriverCtx(this)
+    this.driver = DriverCtx.of(this)
   }
 
   /** Lets the worker keep the process alive, or not. */
@@ -302,7 +303,7 @@ export class Dispatcher {
   }
 
   private open(slot: number, generation: number, flags: number, sentBase: number): ConnCtx {
-    const conn = new ConnCtx(this, slot, generation, flags, sentBase, this.peer, this.local)
+    const conn = ConnCtx.open(this, slot, generation, flags, sentBase, this.peer, this.local)
     this.conns[slot] = conn
     this.connections += 1
     return conn

@@ -5,7 +5,8 @@
 
 import type { AddressInput, SocketAddress } from './address.js'
 import type { ConnectOptions } from './connect.js'
-import { CLOSED, type ConnCtx } from './connection.js'
+import type { ConnCtx } from './connection.js'
+import { CLOSED } from './connection-flags.js'
 import type { Dispatcher } from './dispatcher.js'
 import { invalidArgument, invalidConnection } from './errors.js'
 import type { SendData } from './send-data.js'
@@ -19,9 +20,13 @@ import { UdpToken } from './udp.js'
 export class DriverCtx {
   private readonly dispatcher: Dispatcher
 
-  /** @internal */
-  constructor(dispatcher: Dispatcher) {
+  private constructor(dispatcher: Dispatcher) {
     this.dispatcher = dispatcher
+  }
+
+  /** @internal */
+  static of(dispatcher: Dispatcher): DriverCtx {
+    return new DriverCtx(dispatcher)
   }
 
   /** The number of the worker, 0 … workers − 1. */

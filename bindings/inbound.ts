@@ -6,7 +6,8 @@
  * number of times however many pieces a message comes in. No memory that a user has seen is ever written again.
  */
 
-import { CLOSED, CLOSING, type ConnCtx, ENDED, PAUSED } from './connection.js'
+import type { ConnCtx } from './connection.js'
+import { CLOSED, CLOSING, ENDED, PAUSED } from './connection-flags.js'
 import { describe, invalidArgument, RinglineError } from './errors.js'
 import type { ParseResult } from './parse-result.js'
 import { FastBuffer } from './port.js'

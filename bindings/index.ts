@@ -25,16 +25,16 @@ export {
 export { Config, type ConfigFields, type ConfigOptions, type RecvBufferConfig, type WorkerConfig } from './config.js'
 export { ConfigBuilder } from './config-builder.js'
 export type { ConnectOptions } from './connect.js'
-export type { ConnCtx } from './connection.js'
+export { ConnCtx } from './connection.js'
 export { connect, connectWithTimeout, requestShutdown, spawn } from './current.js'
 export { Deadline } from './deadline.js'
-export type { DriverCtx } from './driver.js'
+export { DriverCtx } from './driver.js'
 export { Elapsed, RinglineError, type RinglineErrorCode, TimerExhausted, UdpSendError } from './errors.js'
 export type { AsyncEventHandler, HandlerClass } from './handler.js'
 export type { ParseFunction, ReceiveOptions } from './inbound.js'
 export { ParseResult } from './parse-result.js'
 export type { SendData } from './send-data.js'
-export type { BoundAddress, Server } from './server.js'
+export { type BoundAddress, Server } from './server.js'
 export {
   type Cancelable,
   sleep,
@@ -47,9 +47,9 @@ export {
   tryTimeout,
   tryTimeoutAt,
 } from './sleep.js'
-export type { Task, TaskId } from './tasks.js'
-export type { ConnToken } from './token.js'
-export type { Datagram, UdpCtx, UdpToken } from './udp.js'
+export { type Task, TaskId } from './tasks.js'
+export { ConnToken } from './token.js'
+export { type Datagram, UdpCtx, UdpToken } from './udp.js'
 
 /**
  * The version of the native library in use, such as `0.1.0`.

@@ -3,7 +3,8 @@
  * order of sends: records of one connection are queued in call order, and nothing overtakes a send that waits (send-queue.ts).
  */
 
-import { CLOSED, CLOSING, type ConnCtx, DRAIN_DUE, REFUSED, WRITE_SHUT } from './connection.js'
+import type { ConnCtx } from './connection.js'
+import { CLOSED, CLOSING, DRAIN_DUE, REFUSED, WRITE_SHUT } from './connection-flags.js'
 import type { Dispatcher } from './dispatcher.js'
 import { invalidConnection, RinglineError } from './errors.js'
 import { CLOSE, SEND_CHUNK, SEND_SLOT, SHUTDOWN_WRITE, WATCH } from './protocol.js'
@@ -228,9 +229,10 @@ export class Outbound {
   private putChunk(conn: ConnCtx, bytes: Uint8Array, length: number, flags: number): boolean {
     const memory = bufferOf(bytes)
     const { slabs, port } = this.dispatcher
-    const slab = slabs.numberOf(memory)
-    if (slab === undefined || !this.reserveChunk(conn, length)) return false
-    const record = port.submit(SEND_CHUNK, conn.slot, conn.generation, slab, byteOffsetOf(bytes), length, flags)
+    const name = slabs.nameOf(memory)
+    if (name === undefined || !this.reserveChunk(conn, length)) return false
+    const { slab, use } = name
+    const record = port.submit(SEND_CHUNK, conn.slot, conn.generation, slab, byteOffsetOf(bytes), length, flags | use)
     port.hold(memory)
     conn.corkEpoch = (port.epoch - 1) | 0
     this.lastFlags = record < 0 ? -1 - CHUNK_FLAGS_WORD : record + CHUNK_FLAGS_WORD

@@ -23,6 +23,8 @@ export interface NativePort {
   ring(): void
   /** The memory of a slab as an ArrayBuffer, one and the same until SLAB_RETIRED. */
   wrapSlab(slab: number): ArrayBuffer
+  /** Which of its uses a slab is in that an unread record names. */
+  slabGeneration(slab: number): number
   /** A copy of received bytes, for when the ArrayBuffer of their slab was detached by its user. */
   copySlab(slab: number, offset: number, length: number): Uint8Array | ArrayBuffer
   connect(request: number, ip: string, port: number, timeoutMs: number): void

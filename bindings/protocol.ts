@@ -71,3 +71,5 @@ export const DATAGRAM_SLOT = 24
 
 /** Flag of both send records: post SENT when the kernel has taken every byte up to the end of this piece. */
 export const WATCH = 1
+/** In a SEND_CHUNK the generation of the slab stands above the flags, from this bit on. */
+export const SLAB_GENERATION_SHIFT = 8

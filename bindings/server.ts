@@ -23,11 +23,15 @@ export class Server<Bound extends boolean = boolean> {
    */
   readonly closed: Promise<void>
 
-  /** @internal */
-  constructor(cluster: Cluster, workers: Workers) {
+  private constructor(cluster: Cluster, workers: Workers) {
     this.#cluster = cluster
     this.#workers = workers
     this.closed = cluster.closed
+  }
+
+  /** @internal */
+  static of<Bound extends boolean>(cluster: Cluster, workers: Workers): Server<Bound> {
+    return new Server<Bound>(cluster, workers)
   }
 
   /** Where the server listens, with the port that the system chose when it was bound to port 0; undefined when nothing was bound. */

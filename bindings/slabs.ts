@@ -1,10 +1,18 @@
 /**
- * The slabs of received memory that a worker is using: slab number to ArrayBuffer, and back. It owns that table; whose bytes lie where in a
+ * The slabs of received memory that a worker is using: slab number to ArrayBuffer, and back to its name. It owns that table; whose bytes lie where in a
  * slab is the worker's business, and how long a slab lives is decided by who still holds a view of it.
  */
 
 import { markAsUntransferable } from 'node:worker_threads'
 import { FastBuffer, type NativePort } from './port.js'
+import { SLAB_GENERATION_SHIFT } from './protocol.js'
+
+/** A slab in one of its uses. */
+export interface SlabName {
+  readonly slab: number
+  /** The generation, where SEND_CHUNK has it: above the flags. The worker refuses a name whose memory is in a later use. */
+  readonly use: number
+}
 
 /** The slabs of one worker. */
 export class Slabs {
@@ -12,7 +20,7 @@ export class Slabs {
   /** The number of the first slab. */
   private readonly base: number
   private readonly memory: (ArrayBuffer | undefined)[] = []
-  private readonly numbers = new WeakMap<ArrayBufferLike, number>()
+  private readonly names = new WeakMap<ArrayBufferLike, SlabName>()
 
   constructor(native: NativePort, base: number) {
     this.native = native
@@ -33,12 +41,9 @@ export class Slabs {
     }
   }
 
-  /**
-   * The number of the slab that this memory is, if it is one. It stays valid when the slab is retired: the worker uses the number for other
-   * memory only after this ArrayBuffer was collected.
-   */
-  numberOf(memory: ArrayBufferLike): number | undefined {
-    return this.numbers.get(memory)
+  /** Which slab this memory is, if it is one. The name stays valid when the slab is retired. */
+  nameOf(memory: ArrayBufferLike): SlabName | undefined {
+    return this.names.get(memory)
   }
 
   /** No more bytes will come in this slab: from here on only its chunks keep it alive. */
@@ -51,7 +56,7 @@ export class Slabs {
     // Handing one chunk to another thread would take everyone else's bytes in the slab along: it is copied instead, or refused.
     markAsUntransferable(memory)
     this.memory[slab - this.base] = memory
-    this.numbers.set(memory, slab)
+    this.names.set(memory, { slab, use: this.native.slabGeneration(slab) << SLAB_GENERATION_SHIFT })
     return memory
   }
 }

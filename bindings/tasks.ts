@@ -12,9 +12,13 @@ export type Task = (signal: AbortSignal) => unknown
 export class TaskId {
   private controller: AbortController | undefined
 
-  /** @internal */
-  constructor(controller: AbortController) {
+  private constructor(controller: AbortController) {
     this.controller = controller
+  }
+
+  /** @internal */
+  static of(controller: AbortController): TaskId {
+    return new TaskId(controller)
   }
 
   /** Aborts the task's signal. Does nothing when the task has ended, or the second time. */
@@ -48,7 +52,7 @@ export class Tasks {
       throw new RinglineError('ERR_RINGLINE_TASK_LIMIT_REACHED', message)
     }
     const controller = new AbortController()
-    const id = new TaskId(controller)
+    const id = TaskId.of(controller)
     this.running.add(id)
     void this.run(id, task, controller.signal)
     return id

@@ -9,9 +9,13 @@ import type { ConnCtx } from './connection.js'
 export class ConnToken {
   private readonly conn: ConnCtx
 
-  /** @internal */
-  constructor(conn: ConnCtx) {
+  private constructor(conn: ConnCtx) {
     this.conn = conn
+  }
+
+  /** The token of a connection; {@link ConnCtx.token} keeps it. @internal */
+  static of(conn: ConnCtx): ConnToken {
+    return new ConnToken(conn)
   }
 
   /** The connection that a token names. @internal */

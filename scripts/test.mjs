@@ -2,12 +2,16 @@
 // order and the summary. Every number in the summary is read from what the test runners printed in this very run.
 
 import { readFileSync } from 'node:fs'
+import { missing } from './guest/tools.mjs'
 import { installIfNeeded, root, runStage, StageFailure } from './stage.mjs'
 
 /** What napi-rs writes from crates/node; committed, so that types can be checked without a Rust build. */
 const GENERATED = ['bindings/native/binding.cjs', 'bindings/native/binding.d.cts']
 
 const counts = { passed: 0, failed: 0, skipped: 0 }
+
+/** What could not be run on this machine. */
+const notRun = []
 
 try {
   await installIfNeeded()
@@ -27,6 +31,7 @@ try {
     'warnings',
   ])
   await runTests('Rust tests', 'cargo', ['test', '--workspace', '--no-fail-fast'], countCargo)
+  await testInGuest()
   const before = generated()
   await runStage('native build', 'npm', ['run', '--silent', 'build:native'])
   requireUnchanged(before)
@@ -40,6 +45,14 @@ try {
   counts.failed = Math.max(counts.failed, 1)
   summarize()
   process.exitCode = 1
+}
+
+/** Runs the Rust tests on the oldest supported kernel, where there is an emulator for it. */
+async function testInGuest() {
+  const lacking = missing()
+  if (lacking.length === 0) return runTests('Rust tests on Linux 6.1', 'node', ['scripts/test-guest.mjs'], countCargo)
+  console.log(`\n── Rust tests on Linux 6.1: not run\n${lacking.join('\n')}`)
+  notRun.push('the Rust tests on Linux 6.1')
 }
 
 /** Runs a test runner and adds up what it counted, whether it passed or failed. */
@@ -100,6 +113,7 @@ function requireUnchanged(before) {
 
 /** The closing line is read by machines: it stands alone and has this form. */
 function summarize() {
+  for (const what of notRun) console.log(`\nNot run on this machine: ${what}.`)
   const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''
   console.log(`\n${counts.passed} passed, ${counts.failed} failed${skipped}`)
 }

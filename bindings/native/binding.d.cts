@@ -19,6 +19,11 @@ export declare class Port {
    * retired.
    */
   wrapSlab(slab: number): ArrayBuffer
+  /**
+   * Which of its uses a slab is in that an unread record names. A SEND_CHUNK says it, so that it cannot mean the bytes
+   * of a later use.
+   */
+  slabGeneration(slab: number): number
   /** A copy of received bytes that an unread record names, for when the ArrayBuffer of their slab was given away. */
   copySlab(slab: number, offset: number, length: number): Uint8Array
   /** Begins an outbound connection; CONNECTED or CONNECT_FAILED answers with `request`. A timeout of 0 means none. */

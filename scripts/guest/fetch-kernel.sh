@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-6\.1\.[^ ]*\)$/\1/p' | head -n 1)
-[ -n "$package" ] || { echo "apt knows no linux-image-cloud-amd64 of version 6.1 here: name a kernel in RINGLINE_GUEST_KERNEL" >&2; exit 1; }
+[ -n "$package" ] || { echo "apt knows no linux-image-cloud-amd64 of version 6.1 here (apt-get update first, or name a kernel in RINGLINE_GUEST_KERNEL)" >&2; exit 1; }
 [ ! -e ".cache/guest/vmlinuz-${package#linux-image-}" ] || exit 0
 
 mkdir -p .cache/guest

@@ -149,7 +149,8 @@ fn send_chunk<K: Kernel>(
     if len == 0 {
         return Err(Malformed::Length(len));
     }
-    let Some(chunk) = driver.reclaim_chunk(slab, offset, len) else {
+    let generation = flags >> flag::SLAB_GENERATION_SHIFT;
+    let Some(chunk) = driver.reclaim_chunk(slab, generation, offset, len) else {
         // The memory went before the send came, as when its ArrayBuffer was given away: the bytes of this connection
         // would have a hole.
         driver.abort(conn, Some(io::Error::from_raw_os_error(libc::EFAULT)));

@@ -71,6 +71,13 @@ impl Port {
         })
     }
 
+    /// Which of its uses a slab is in that an unread record names. A SEND_CHUNK says it, so that it cannot mean the bytes
+    /// of a later use.
+    #[napi]
+    pub fn slab_generation(&self, env: &Env, slab: u32) -> Result<u32> {
+        self.offers.generation(slab).map_err(|reason| not_offered(slab, reason).into_js(env))
+    }
+
     /// A copy of received bytes that an unread record names, for when the ArrayBuffer of their slab was given away.
     #[napi]
     pub fn copy_slab(&self, env: &Env, slab: u32, offset: u32, length: u32) -> Result<Uint8Array> {

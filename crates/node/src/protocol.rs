@@ -114,7 +114,7 @@ pub(crate) mod submission {
     constants! {
         /// Send from a send slot: a = slot, b = length (1 up to the slot size), c = flags.
         SEND_SLOT = 1;
-        /// Send received bytes: a = slab, b = offset, c = length (at least 1), d = flags.
+        /// Send received bytes: a = slab, b = offset, c = length (at least 1), d = flags and the slab's generation.
         SEND_CHUNK = 2;
         /// Close: queued sends first, then FIN.
         CLOSE = 3;
@@ -146,6 +146,8 @@ pub(crate) mod flag {
     constants! {
         /// Post SENT when the kernel has taken all bytes up to the end of this piece.
         WATCH = 1;
+        /// In a SEND_CHUNK, the generation of the slab stands above the flags, from this bit on.
+        SLAB_GENERATION_SHIFT = 8;
     }
 }
 

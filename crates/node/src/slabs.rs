@@ -52,6 +52,11 @@ impl OfferedSlabs {
         }
     }
 
+    /// Which use of the slab is on offer.
+    pub(crate) fn generation(&self, slab: u32) -> Result<u32, NotOffered> {
+        self.lock().get(&slab).map(|offer| offer.handle.generation()).ok_or(NotOffered::Unknown)
+    }
+
     /// A handle for reading a range of a slab, whether or not it was wrapped.
     pub(crate) fn read(&self, slab: u32, offset: u32, len: u32) -> Result<SlabHandle, NotOffered> {
         let offers = self.lock();

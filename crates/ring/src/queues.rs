@@ -41,28 +41,28 @@ macro_rules! on {
 }
 
 impl Queues {
-    /// Stores an operation in the submission queue. The entry is lent to nobody, so that its fields are written
-    /// straight into the queue.
+    /// Stores an operation in the submission queue of a usual ring; of any other, it refuses. The entry is lent to nobody,
+    /// so that its fields are written straight into the queue.
     #[inline(always)]
-    pub(crate) fn push(&mut self, op: Op, tag: Tag, doorbell: RawFd) -> Result<(), QueueFull> {
-        let Self::Usual(ring) = self else { return self.push_otherwise(op, tag, doorbell) };
+    pub(crate) fn push_usually(&mut self, op: Op, tag: Tag, doorbell: RawFd) -> Result<(), QueueFull> {
+        let Self::Usual(ring) = self else { return Err(QueueFull) };
         let entry = submission::entry(op, doorbell).user_data(tag.bits());
         // SAFETY: memory that the entry names was promised to stay until the operation has completed, by whoever made
         // the pinned value. The doorbell's descriptor is owned by the owner of the queues.
         unsafe { ring.submission().push(&entry) }.map_err(|_| QueueFull)
     }
 
-    #[cold]
-    #[inline(never)]
-    fn push_otherwise(&mut self, op: Op, tag: Tag, doorbell: RawFd) -> Result<(), QueueFull> {
+    /// Stores an operation in the submission queue, whichever ring it is.
+    pub(crate) fn push(&mut self, op: Op, tag: Tag, doorbell: RawFd) -> Result<(), QueueFull> {
         if on!(&mut *self, ring => ring.submission().is_full()) {
+            // A close on plain descriptors happens while its entry is made, so there must be room before.
             return Err(QueueFull);
         }
         match self {
-            Self::Usual(_) => unreachable!("`push` deals with it"),
+            Self::Usual(_) => self.push_usually(op, tag, doorbell),
             Self::Plain(ring, descriptors) => {
                 let entry = submission::plain_entry(op, doorbell, descriptors).user_data(tag.bits());
-                // SAFETY: as in `push`; the descriptors stay open until they leave the table.
+                // SAFETY: as in `push_usually`; the descriptors stay open until they leave the table.
                 unsafe { ring.submission().push(&entry) }.map_err(|_| QueueFull)
             }
             Self::Wide(ring, descriptors) => {

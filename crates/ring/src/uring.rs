@@ -111,13 +111,29 @@ impl Uring {
         (!self.tells_of_work && !self.sqpoll) || self.queues.has_deferred_work() || self.queues.has_overflowed()
     }
 
-    /// Makes room by submitting, without waiting, and tries once more.
+    /// Pushes where the usual way is not open: the queue is full, or the ring is not a usual one. A full queue is
+    /// emptied by submitting, without waiting, and tried once more.
+    ///
+    /// The usual way ends with the call of this, so that it has nothing to keep across a call.
     #[cold]
     #[inline(never)]
-    fn store_when_full(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull> {
-        // A failure is not lost: the queue stays full, and the next `enter` meets the same failure and reports it.
-        let _ = self.submit();
-        self.queues.push(op, tag, self.doorbell.raw_fd())
+    fn push_otherwise(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull> {
+        let doorbell = self.doorbell.raw_fd();
+        if self.queues.push(op, tag, doorbell).is_err() {
+            // A failure is not lost: the queue stays full, and the next `enter` meets the same failure and reports it.
+            let _ = self.submit();
+            self.queues.push(op, tag, doorbell)?;
+        }
+        self.count_pushed(op);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn count_pushed(&mut self, op: Op) {
+        self.in_flight += 1;
+        if op.completes_inline() {
+            self.inline_queued += 1;
+        }
     }
 
     fn submit(&mut self) -> io::Result<Entered> {
@@ -221,13 +237,10 @@ impl Kernel for Uring {
 
     #[inline]
     fn push(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull> {
-        if self.queues.push(op, tag, self.doorbell.raw_fd()).is_err() {
-            self.store_when_full(op, tag)?;
+        if self.queues.push_usually(op, tag, self.doorbell.raw_fd()).is_err() {
+            return self.push_otherwise(op, tag);
         }
-        self.in_flight += 1;
-        if op.completes_inline() {
-            self.inline_queued += 1;
-        }
+        self.count_pushed(op);
         Ok(())
     }
 

@@ -20,7 +20,8 @@ fn received_bytes_are_sent_back_from_slots_and_from_their_slab() {
     assert_eq!(bytes, b"first");
     side.send(conn, &bytes);
     let [slab, offset, len, ..] = record.values;
-    let values = [slab, offset + 1, len - 1, flag::WATCH, 0];
+    let generation = side.offers.generation(slab).unwrap() << flag::SLAB_GENERATION_SHIFT;
+    let values = [slab, offset + 1, len - 1, generation | flag::WATCH, 0];
     side.submit(Record::new(submission::SEND_CHUNK, conn.slot, conn.generation, values));
     let mut echoed = [0; 9];
     client.read_exact(&mut echoed).unwrap();
@@ -30,6 +31,20 @@ fn received_bytes_are_sent_back_from_slots_and_from_their_slab() {
     while taken(&side) != 9 {
         assert_eq!(side.next().kind, completion::SENT);
     }
+}
+
+#[test]
+fn j10_bytes_of_another_use_of_a_slab_are_never_sent() {
+    let mut side = FarSide::start();
+    let address = side.listen();
+    let (mut client, conn) = side.accept(address);
+    client.write_all(b"first").unwrap();
+    let record = side.wait_for(completion::DATA);
+    let [slab, offset, len, ..] = record.values;
+    let later = (side.offers.generation(slab).unwrap() + 1) << flag::SLAB_GENERATION_SHIFT;
+    side.submit(Record::new(submission::SEND_CHUNK, conn.slot, conn.generation, [slab, offset, len, later, 0]));
+    assert_eq!(side.wait_for(completion::CLOSED).values[0], libc::EFAULT as u32);
+    assert_eq!(client.read(&mut [0; 16]).unwrap_or(0), 0, "nothing was sent");
 }
 
 #[test]

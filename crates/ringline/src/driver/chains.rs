@@ -142,8 +142,20 @@ impl<K: Kernel> Driver<K> {
         let loosened = connection.receive == Receive::Ended;
         if loosened && let Some(chained) = self.chains.by_slot.get_mut(&conn.slot()) {
             chained.waiting.pop_front();
+            self.forget_if_done(conn);
         }
         loosened
+    }
+
+    /// Drops the entry of a connection that has neither a chain in its queue nor one in flight.
+    fn forget_if_done(&mut self, conn: ConnToken) {
+        let done = |chained: &Chained| chained.waiting.is_empty() && chained.active.is_none();
+        if self.chains.by_slot.get(&conn.slot()).is_some_and(done) {
+            self.chains.by_slot.remove(&conn.slot());
+            if let Some(connection) = self.connection(conn) {
+                connection.chained = false;
+            }
+        }
     }
 
     pub(super) fn chain_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
@@ -162,12 +174,7 @@ impl<K: Kernel> Driver<K> {
             return;
         }
         let Some(active) = chained.active.take() else { return };
-        if chained.waiting.is_empty() {
-            self.chains.by_slot.remove(&conn.slot());
-            if let Some(connection) = self.connection(conn) {
-                connection.chained = false;
-            }
-        }
+        self.forget_if_done(conn);
         self.gathers.extend(active.gathers);
         match (active.error, active.sent) {
             (0, 0) => self.send_finished(host, conn, -libc::ECANCELED),

@@ -76,10 +76,10 @@ impl<K: Kernel> Driver<K> {
         self.buffers.slabs().share(chunk)
     }
 
-    /// A chunk over bytes that were received earlier into a slab that is still held by a handle. None when the slab is
-    /// not held, or the range was never received.
-    pub fn reclaim_chunk(&mut self, slab: u32, offset: u32, len: u32) -> Option<Chunk> {
-        self.buffers.slabs_mut().reclaim(slab, offset, len)
+    /// A chunk over bytes that were received earlier into a slab that is still held by a handle of that
+    /// [generation](SlabHandle::generation). None when it is not, or the range was never received.
+    pub fn reclaim_chunk(&mut self, slab: u32, generation: u32, offset: u32, len: u32) -> Option<Chunk> {
+        self.buffers.slabs_mut().reclaim(slab, generation, offset, len)
     }
 
     /// Slabs that are full and still held by somebody.

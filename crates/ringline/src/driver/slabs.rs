@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ringline_ring::Region;
 
+/// Generations of a slab are counted modulo this: in 24 bits, which leaves room for flags in a word.
+const GENERATIONS: u32 = 1 << 24;
 /// Free slabs that keep their pages, as a stock.
 const FREE_SLABS_KEPT: usize = 64;
 
@@ -60,37 +62,45 @@ struct Returned {
 }
 
 /// Keeps a slab's bytes readable, on any thread, for as long as it exists.
-pub struct SlabHandle(Arc<Shared>);
+pub struct SlabHandle {
+    shared: Arc<Shared>,
+    generation: u32,
+}
 
 impl SlabHandle {
     /// The first byte of the slab. Only bytes that were received may be read through it.
     pub fn address(&self) -> *mut u8 {
-        self.0.memory.as_ptr()
+        self.shared.memory.as_ptr()
     }
 
     /// Number of bytes of the whole slab.
     pub fn capacity(&self) -> usize {
-        self.0.memory.len()
+        self.shared.memory.len()
     }
 
     /// Number of the slab.
     pub fn slab(&self) -> u32 {
-        self.0.number
+        self.shared.number
+    }
+
+    /// Which of the slab's uses the handle is of, in 24 bits: the number stands for other bytes in another use.
+    pub fn generation(&self) -> u32 {
+        self.generation
     }
 }
 
 impl Clone for SlabHandle {
     fn clone(&self) -> Self {
-        self.0.handles.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(&self.0))
+        self.shared.handles.fetch_add(1, Ordering::Relaxed);
+        Self { shared: Arc::clone(&self.shared), generation: self.generation }
     }
 }
 
 impl Drop for SlabHandle {
     fn drop(&mut self) {
-        if self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let returned = &self.0.returned;
-            returned.numbers.lock().unwrap_or_else(PoisonError::into_inner).push(self.0.number);
+        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let returned = &self.shared.returned;
+            returned.numbers.lock().unwrap_or_else(PoisonError::into_inner).push(self.shared.number);
             returned.any.store(true, Ordering::Release);
         }
     }
@@ -102,6 +112,8 @@ struct Slab {
     chunks: u32,
     /// How far the slab has been written.
     filled: u32,
+    /// How often the slab has been taken to be written.
+    generation: u32,
     state: State,
 }
 
@@ -154,6 +166,7 @@ impl Slabs {
         let slab = &mut self.slabs[number as usize];
         debug_assert_eq!(slab.state, State::Free);
         slab.state = State::Filling;
+        slab.generation = (slab.generation + 1) % GENERATIONS;
         slab.filled = 0;
         Some(number)
     }
@@ -181,7 +194,7 @@ impl Slabs {
         let memory = Region::new(self.slab_size as usize).ok()?;
         let shared =
             Arc::new(Shared { memory, number, handles: AtomicU32::new(0), returned: Arc::clone(&self.returned) });
-        self.slabs.push(Slab { shared, chunks: 0, filled: 0, state: State::Free });
+        self.slabs.push(Slab { shared, chunks: 0, filled: 0, generation: 0, state: State::Free });
         Some(number)
     }
 
@@ -268,10 +281,11 @@ impl Slabs {
     }
 
     /// A chunk over bytes that were received earlier, if the slab is held and the range was written.
-    pub(super) fn reclaim(&mut self, number: u32, offset: u32, len: u32) -> Option<Chunk> {
+    pub(super) fn reclaim(&mut self, number: u32, generation: u32, offset: u32, len: u32) -> Option<Chunk> {
         let slab = self.slabs.get_mut(number as usize)?;
         let held = slab.chunks > 0 || slab.shared.handles.load(Ordering::Acquire) > 0;
-        if !held || slab.state == State::Free || offset.checked_add(len)? > slab.filled {
+        if !held || slab.generation != generation || slab.state == State::Free || offset.checked_add(len)? > slab.filled
+        {
             return None;
         }
         slab.chunks += 1;
@@ -291,7 +305,7 @@ impl Slabs {
     pub(super) fn share(&self, chunk: &Chunk) -> SlabHandle {
         let shared = &self.slabs[chunk.slab as usize].shared;
         shared.handles.fetch_add(1, Ordering::Relaxed);
-        SlabHandle(Arc::clone(shared))
+        SlabHandle { shared: Arc::clone(shared), generation: self.slabs[chunk.slab as usize].generation }
     }
 
     fn free_if_unused(&mut self, number: u32) {
@@ -355,15 +369,16 @@ mod tests {
     fn reclaim_refuses_what_was_not_received() {
         let mut slabs = Slabs::new(4096);
         let number = slabs.take().unwrap();
-        assert_eq!(slabs.reclaim(number, 0, 1), None);
+        assert_eq!(slabs.reclaim(number, 1, 0, 1), None);
         let chunk = slabs.fill(number, 10);
-        let again = slabs.reclaim(number, 4, 6).unwrap();
-        assert_eq!(slabs.reclaim(number, 4, 7), None);
-        assert_eq!(slabs.reclaim(number, u32::MAX, 2), None);
-        assert_eq!(slabs.reclaim(99, 0, 1), None);
+        let again = slabs.reclaim(number, 1, 4, 6).unwrap();
+        assert_eq!(slabs.reclaim(number, 1, 4, 7), None);
+        assert_eq!(slabs.reclaim(number, 1, u32::MAX, 2), None);
+        assert_eq!(slabs.reclaim(99, 1, 0, 1), None);
+        assert_eq!(slabs.reclaim(number, 2, 4, 6), None, "that use of the slab has not come yet");
         slabs.release(again);
         slabs.release(chunk);
         slabs.retire(number);
-        assert_eq!(slabs.reclaim(number, 0, 1), None);
+        assert_eq!(slabs.reclaim(number, 1, 0, 1), None);
     }
 }

@@ -321,7 +321,7 @@ impl Server {
         }
         while !self.handles.is_empty() && (all || dice.one_in(2)) {
             let (handle, offset, bytes) = self.handles.swap_remove(dice.below(self.handles.len()));
-            let again = self.driver.reclaim_chunk(handle.slab(), offset, bytes.len() as u32);
+            let again = self.driver.reclaim_chunk(handle.slab(), handle.generation(), offset, bytes.len() as u32);
             let again = again.expect("a held slab can be read again");
             assert_eq!(self.driver.chunk_bytes(&again), bytes, "shared bytes changed");
             match self.any_token(dice) {
