@@ -37,7 +37,7 @@ export class Datagrams {
     this.dispatcher = dispatcher
     this.handler = handler
     this.slabs = new Slabs(dispatcher.port.native, words.DATAGRAM_SLABS)
-    this.sockets = addresses.map((address, index) => new UdpCtx(this, index, Object.freeze({ ...address })))
+    this.sockets = addresses.map((address, index) => UdpCtx.of(this, index, Object.freeze({ ...address })))
     this.firstSentWord = dispatcher.port.sentBytes.length - addresses.length
     this.pushes = typeof handler.onDatagram === 'function'
     // What counts there has counted since the memory was made.

@@ -29,9 +29,13 @@ export interface Datagram {
 export class UdpToken {
   private readonly udp: UdpCtx
 
-  /** @internal */
-  constructor(udp: UdpCtx) {
+  private constructor(udp: UdpCtx) {
     this.udp = udp
+  }
+
+  /** The token of a socket; {@link UdpCtx.token} keeps it. @internal */
+  static of(udp: UdpCtx): UdpToken {
+    return new UdpToken(udp)
   }
 
   /** The socket that a token names. @internal */
@@ -74,12 +78,16 @@ export class UdpCtx {
   private reject: ((reason: unknown) => void) | undefined = undefined
   private unlisten: (() => void) | undefined = undefined
 
-  /** @internal */
-  constructor(sockets: Datagrams, index: number, local: SocketAddress) {
+  private constructor(sockets: Datagrams, index: number, local: SocketAddress) {
     this.sockets = sockets
     this.number = index
     this.local = local
-    this.name = new UdpToken(this)
+    this.name = UdpToken.of(this)
+  }
+
+  /** @internal */
+  static of(sockets: Datagrams, index: number, local: SocketAddress): UdpCtx {
+    return new UdpCtx(sockets, index, local)
   }
 
   /** The place of the socket's address among those that were bound, the same on every worker. */
