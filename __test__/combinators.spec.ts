@@ -63,7 +63,11 @@ test('when several branches are ready together the first one wins', async (t) =>
     () => order[0]!,
     () => order[1]!,
   )
-  const all = select3(never, () => order[1]!, () => order[2]!)
+  const all = select3(
+    never,
+    () => order[1]!,
+    () => order[2]!,
+  )
   release()
   t.like(await both, { kind: 'left', value: 'a' })
   t.like(await all, { kind: 'second', value: 'b' })
@@ -80,7 +84,10 @@ test('the error of the branch that is ready first is the error of the select', a
   const thrown = () => {
     throw new Error('thrown')
   }
-  await t.throwsAsync(select(never, () => Promise.reject(new Error('first'))), { message: 'first' })
+  await t.throwsAsync(
+    select(never, () => Promise.reject(new Error('first'))),
+    { message: 'first' },
+  )
   await t.throwsAsync(select(thrown, never), { message: 'thrown' })
 })
 

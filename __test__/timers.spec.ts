@@ -49,7 +49,10 @@ test.serial('no sleep ends early, whatever its length, and shorter ones end firs
       ended.push(ms)
     }),
   )
-  t.deepEqual(ended, lengths.toSorted((a, b) => a - b))
+  t.deepEqual(
+    ended,
+    lengths.toSorted((a, b) => a - b),
+  )
 })
 
 test.serial('of 10,000 sleeps with 256 slots the rest is refused, none ends early, and slots come back', async (t) => {
@@ -65,7 +68,9 @@ test.serial('of 10,000 sleeps with 256 slots the rest is refused, none ends earl
   const refused = outcomes.filter((outcome) => outcome.status === 'rejected')
   t.is(slept.length, 256)
   t.true(slept.every(({ value }) => value >= 50))
-  t.true(refused.every(({ reason }) => reason instanceof TimerExhausted && reason.code === 'ERR_RINGLINE_TIMER_EXHAUSTED'))
+  t.true(
+    refused.every(({ reason }) => reason instanceof TimerExhausted && reason.code === 'ERR_RINGLINE_TIMER_EXHAUSTED'),
+  )
   await sleep(0)
 })
 

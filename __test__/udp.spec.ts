@@ -181,12 +181,30 @@ test.serial('what cannot be sent is refused with a code', async (t) => {
     { config: testConfig().sendCopyCount(4).sendCopySlotSize(1024) },
   )
   const codeOf = (send: () => void) => (t.throws(send) as UdpSendError).code
-  t.is(codeOf(() => udp!.sendTo(at, Buffer.alloc(65_508))), 'EMSGSIZE')
-  t.is(codeOf(() => udp!.sendTo(at, Buffer.alloc(4097))), 'ERR_RINGLINE_SEND_POOL_EXHAUSTED')
-  t.is(codeOf(() => udp!.sendTo('[::1]:9', 'x')), 'ERR_RINGLINE_INVALID_ADDRESS')
-  t.is(codeOf(() => udp!.sendTo('127.0.0.1:0', 'x')), 'ERR_RINGLINE_INVALID_ADDRESS')
-  t.is(codeOf(() => udp!.sendTo('localhost:9', 'x')), 'ERR_RINGLINE_INVALID_ADDRESS')
-  t.is(codeOf(() => udp!.sendTo(at, 7 as never)), 'ERR_RINGLINE_INVALID_ARGUMENT')
+  t.is(
+    codeOf(() => udp!.sendTo(at, Buffer.alloc(65_508))),
+    'EMSGSIZE',
+  )
+  t.is(
+    codeOf(() => udp!.sendTo(at, Buffer.alloc(4097))),
+    'ERR_RINGLINE_SEND_POOL_EXHAUSTED',
+  )
+  t.is(
+    codeOf(() => udp!.sendTo('[::1]:9', 'x')),
+    'ERR_RINGLINE_INVALID_ADDRESS',
+  )
+  t.is(
+    codeOf(() => udp!.sendTo('127.0.0.1:0', 'x')),
+    'ERR_RINGLINE_INVALID_ADDRESS',
+  )
+  t.is(
+    codeOf(() => udp!.sendTo('localhost:9', 'x')),
+    'ERR_RINGLINE_INVALID_ADDRESS',
+  )
+  t.is(
+    codeOf(() => udp!.sendTo(at, 7 as never)),
+    'ERR_RINGLINE_INVALID_ARGUMENT',
+  )
   for (let slot = 0; slot < 4; slot += 1) udp!.sendTo(at, 'x')
   t.throws(() => udp!.sendTo(at, 'x'), { instanceOf: UdpSendError, code: 'ERR_RINGLINE_SEND_POOL_EXHAUSTED' })
   // All four come back, one after the other, and so do their slots.
@@ -264,62 +282,74 @@ test.serial('a throw of onDatagram is reported, and the datagrams after it are d
   t.deepEqual([errors, received], [['of the handler'], ['good']])
 })
 
-test.serial('several workers and addresses: each has a socket of its own, and every datagram reaches one', async (t) => {
-  const sockets: [number, UdpCtx][] = []
-  let received = 0
-  class Handler implements AsyncEventHandler {
-    private readonly worker: number
-    constructor(worker: number) {
-      this.worker = worker
+test.serial(
+  'several workers and addresses: each has a socket of its own, and every datagram reaches one',
+  async (t) => {
+    const sockets: [number, UdpCtx][] = []
+    let received = 0
+    class Handler implements AsyncEventHandler {
+      private readonly worker: number
+      constructor(worker: number) {
+        this.worker = worker
+      }
+      static createForWorker(worker: number): Handler {
+        return new Handler(worker)
+      }
+      onUdpBind(udp: UdpCtx): void {
+        sockets.push([this.worker, udp])
+      }
+      onDatagram(): void {
+        received += 1
+      }
     }
-    static createForWorker(worker: number): Handler {
-      return new Handler(worker)
+    const config = testConfig().workers(2).udpBind(['127.0.0.1:0']).build()
+    const server = await new RinglineBuilder(config).bindUdp('127.0.0.1:0').launch(Handler)
+    t.teardown(() => server.shutdown())
+    t.deepEqual(
+      sockets.map(([worker, udp]) => [worker, udp.index(), udp.localAddr().port]),
+      [0, 0, 1, 1].map((worker, index) => [worker, index % 2, server.udpAddrs[index % 2]!.port]),
+    )
+    for (let count = 0; count < 40; count += 1) {
+      await send(await peer(t), Buffer.from('x'), server.udpAddrs[count % 2]!)
     }
-    onUdpBind(udp: UdpCtx): void {
-      sockets.push([this.worker, udp])
-    }
-    onDatagram(): void {
-      received += 1
-    }
-  }
-  const config = testConfig().workers(2).udpBind(['127.0.0.1:0']).build()
-  const server = await new RinglineBuilder(config).bindUdp('127.0.0.1:0').launch(Handler)
-  t.teardown(() => server.shutdown())
-  t.deepEqual(
-    sockets.map(([worker, udp]) => [worker, udp.index(), udp.localAddr().port]),
-    [0, 0, 1, 1].map((worker, index) => [worker, index % 2, server.udpAddrs[index % 2]!.port]),
-  )
-  for (let count = 0; count < 40; count += 1) {
-    await send(await peer(t), Buffer.from('x'), server.udpAddrs[count % 2]!)
-  }
-  await until(() => received === 40)
-  t.pass()
-})
+    await until(() => received === 40)
+    t.pass()
+  },
+)
 
-test.serial('a UDP address that cannot be had makes launch fail with address and port, and leaves nothing', async (t) => {
-  const before = holdings()
-  const launch = () => new RinglineBuilder(testConfig().build()).bindUdp('192.0.2.1:9').launch(handlerClass(echo))
-  await t.throwsAsync(launch, { code: 'EADDRNOTAVAIL', message: /192\.0\.2\.1:9/ })
-  await t.throwsAsync(() => new RinglineBuilder(testConfig().build()).bindUdp('127.0.0.1:0').launch(handlerClass({})), {
-    code: 'ERR_RINGLINE_INVALID_ARGUMENT',
-  })
-  await untilReleased(before)
-  t.pass()
-})
+test.serial(
+  'a UDP address that cannot be had makes launch fail with address and port, and leaves nothing',
+  async (t) => {
+    const before = holdings()
+    const launch = () => new RinglineBuilder(testConfig().build()).bindUdp('192.0.2.1:9').launch(handlerClass(echo))
+    await t.throwsAsync(launch, { code: 'EADDRNOTAVAIL', message: /192\.0\.2\.1:9/ })
+    await t.throwsAsync(
+      () => new RinglineBuilder(testConfig().build()).bindUdp('127.0.0.1:0').launch(handlerClass({})),
+      {
+        code: 'ERR_RINGLINE_INVALID_ARGUMENT',
+      },
+    )
+    await untilReleased(before)
+    t.pass()
+  },
+)
 
-test.serial('sockets, slabs and slots are given back: many datagrams and many runtimes leave nothing behind', async (t) => {
-  const before = holdings()
-  for (let round = 0; round < 3; round += 1) {
-    const server = await new RinglineBuilder(testConfig().build()).bindUdp('127.0.0.1:0').launch(handlerClass(echo))
-    const socket = createSocket('udp4')
-    socket.bind(0, '127.0.0.1')
-    await once(socket, 'listening')
-    for (let count = 0; count < 500; count += 1) {
-      await exchange(socket, Buffer.alloc(20_000, count), server.udpAddrs[0]!)
+test.serial(
+  'sockets, slabs and slots are given back: many datagrams and many runtimes leave nothing behind',
+  async (t) => {
+    const before = holdings()
+    for (let round = 0; round < 3; round += 1) {
+      const server = await new RinglineBuilder(testConfig().build()).bindUdp('127.0.0.1:0').launch(handlerClass(echo))
+      const socket = createSocket('udp4')
+      socket.bind(0, '127.0.0.1')
+      await once(socket, 'listening')
+      for (let count = 0; count < 500; count += 1) {
+        await exchange(socket, Buffer.alloc(20_000, count), server.udpAddrs[0]!)
+      }
+      socket.close()
+      await server.shutdown()
     }
-    socket.close()
-    await server.shutdown()
-  }
-  await untilReleased(before)
-  t.pass()
-})
+    await untilReleased(before)
+    t.pass()
+  },
+)
