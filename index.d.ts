@@ -58,6 +58,18 @@ export declare interface AsyncEventHandler {
      * @param error - why, when it did not end in good order: a system error such as `ECONNRESET`, or what a handler threw
      */
     onClose?(conn: ConnCtx, error?: Error): unknown;
+    /**
+     * Once for each UDP socket of the worker, after `onStart` and before it accepts. A promise answered here is the socket's task: nobody
+     * waits for it, and a rejection is reported to `onError`.
+     */
+    onUdpBind?(udp: UdpCtx): unknown;
+    /**
+     * A datagram was received on a socket of which nobody has called `recvFrom`. It never changes and may be kept. UDP knows no
+     * back-pressure: a promise answered here holds nothing back.
+     *
+     * @param address - who sent it; all datagrams of a peer may share this frozen object, and `udp.sendTo` takes it without parsing
+     */
+    onDatagram?(udp: UdpCtx, data: Buffer, address: SocketAddress): unknown;
     /** At the end of a turn of the event loop, at least once per `tickTimeoutUs`. */
     onTick?(driver: DriverCtx): unknown;
     /** `server.notify()` was called; several calls may be answered by one. */
@@ -73,6 +85,15 @@ export declare interface AsyncEventHandler {
 
 /** An address where one was bound. */
 export declare type BoundAddress<Bound extends boolean> = Bound extends true ? SocketAddress : SocketAddress | undefined;
+
+/** Something that may be given up: it does so when the signal is aborted. */
+export declare type Cancelable<T> = (signal: AbortSignal) => T | PromiseLike<T>;
+
+/** Options of {@link join}, {@link select} and their like. */
+export declare interface CombineOptions {
+    /** Gives up: every branch's signal is aborted, and the promise rejects with this signal's reason. */
+    readonly signal?: AbortSignal;
+}
 
 /** Declares the fields of {@link ConfigFields} as fields of the class. */
 export declare interface Config extends ConfigFields {
@@ -125,6 +146,10 @@ export declare class ConfigBuilder {
     tcpNodelay(value: boolean): this;
     /** Tasks of `spawn` that may run at a time per worker. */
     standaloneTaskCapacity(count: number): this;
+    /** Sleeps and timeouts that may be armed at a time per worker. */
+    timerSlots(count: number): this;
+    /** Addresses to which every worker binds a UDP socket of its own. */
+    udpBind(addresses: readonly AddressInput[]): this;
     /** The provided-buffer ring; what is left out keeps its value. */
     recvBuffer(fields: Partial<RecvBufferConfig>): this;
     /** The ring threads; what is left out keeps its value. */
@@ -183,10 +208,15 @@ export declare interface ConfigFields {
     readonly tcpNodelay: boolean;
     /** Tasks of `spawn` that may run at a time per worker, 1 … 2^20. Default 256. */
     readonly standaloneTaskCapacity: number;
+    /** Sleeps and timeouts that may be armed at a time per worker, 1 … 65535. Default 256. */
+    readonly timerSlots: number;
+    /** Addresses to which every worker binds a UDP socket of its own, at most 1024; port 0 lets the system choose. Default none. */
+    readonly udpBind: readonly SocketAddress[];
 }
 
 /** The settings that differ from the defaults. */
-export declare type ConfigOptions = Partial<Omit<ConfigFields, 'recvBuffer' | 'worker'>> & {
+export declare type ConfigOptions = Partial<Omit<ConfigFields, 'recvBuffer' | 'worker' | 'udpBind'>> & {
+    readonly udpBind?: readonly AddressInput[] | undefined;
     readonly recvBuffer?: Partial<RecvBufferConfig>;
     readonly worker?: Partial<WorkerConfig>;
 };
@@ -250,7 +280,7 @@ export declare class ConnCtx {
      */
     close(): void;
     /**
-     * Ends a pending `withData`, `withBytes` or `recvReady`, which rejects with `ERR_RINGLINE_CANCELED`. The connection stays open and no
+     * Ends a pending `withData`, `withBytes`, `recvInto` or `recvReady`, which rejects with `ERR_RINGLINE_CANCELED`. The connection stays open and no
      * byte is lost.
      */
     cancel(): void;
@@ -285,6 +315,17 @@ export declare class ConnCtx {
      * @throws (as a rejection) `ERR_RINGLINE_RECEIVE_BUSY` while another receiving call of this connection is pending
      */
     recvReady(options?: ReceiveOptions): Promise<void>;
+    /**
+     * Fills a buffer of the caller's with received bytes, those that are buffered first: for large bodies, whose bytes are then copied once
+     * and not joined. The buffer must not be detached before the promise is settled.
+     *
+     * @param buffer - a Buffer, typed array or DataView
+     * @param options - a signal that ends the waiting; the bytes taken so far are then received again by whoever asks next
+     * @returns the number of bytes written: the buffer's length, or less at the end of the stream
+     * @throws (as a rejection) `ERR_RINGLINE_RECEIVE_BUSY` while another receiving call of this connection is pending;
+     * `ERR_RINGLINE_INVALID_ARGUMENT`; `ERR_RINGLINE_CANCELED` after {@link ConnCtx.cancel}; or the signal's reason
+     */
+    recvInto(buffer: NodeJS.ArrayBufferView, options?: ReceiveOptions): Promise<number>;
     /** The received chunks, one after the other; ends quietly when the stream does. Leaving the loop early leaves the connection open. */
     [Symbol.asyncIterator](): AsyncIterableIterator<Buffer>;
     /** As the function {@link connect}, on the worker of this connection. */
@@ -334,6 +375,38 @@ export declare class ConnToken {
     private constructor();
 }
 
+/** A received datagram. */
+export declare interface Datagram {
+    /**
+     * What it carries, 0 to 65,507 bytes. It never changes and may be kept; keeping it keeps the 64 KiB of received memory alive that it is a
+     * view of.
+     */
+    readonly data: Buffer;
+    /** Who sent it. All datagrams of a peer may share this object, which is frozen; `sendTo` takes it without parsing. */
+    readonly address: SocketAddress;
+}
+
+/**
+ * A point in time that no change of the system's clock moves. Deadlines are ordered: `a < b` says that `a` comes first.
+ */
+export declare class Deadline {
+    private readonly at;
+    private constructor();
+    /** This moment. */
+    static now(): Deadline;
+    /**
+     * So many milliseconds from now.
+     *
+     * @param ms - 0 or more, fractions allowed, up to 104 days
+     * @throws RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`
+     */
+    static after(ms: number): Deadline;
+    /** Milliseconds that are left, fractions included; 0 when the deadline has passed. */
+    remaining(): number;
+    /** The deadline on the clock of `performance.now()`, in milliseconds: what comparisons compare. */
+    valueOf(): number;
+}
+
 /**
  * The operations of one worker, as `onStart`, `onTick` and `onNotify` get them. Every operation through the token of a connection that has
  * ended is refused, or does nothing where that is what it would do anyway.
@@ -365,6 +438,8 @@ export declare class DriverCtx {
      * @throws RinglineError `ERR_RINGLINE_INVALID_CONNECTION` when the connection has ended
      */
     isOutbound(token: ConnToken): boolean;
+    /** As {@link UdpCtx.sendTo}, with the same errors. */
+    sendTo(token: UdpToken, address: AddressInput, data: SendData): void;
     /** As the function {@link connect}, on this worker. */
     connect(address: AddressInput, options?: ConnectOptions): Promise<ConnCtx>;
     /** As the function {@link connectWithTimeout}, on this worker. */
@@ -375,6 +450,24 @@ export declare class DriverCtx {
     private liveConnOf;
 }
 
+/** What {@link select} resolves to: `kind` says which branch won. `intoInner()` is the value, whichever it was. */
+export declare type Either<A, B> = Left<A> | Right<B>;
+
+/** What {@link select3} resolves to: `kind` says which branch won. `intoInner()` is the value, whichever it was. */
+export declare type Either3<A, B, C> = First<A> | Second<B> | Third<C>;
+
+/** Time was up: what a timeout rejects with. */
+export declare class Elapsed extends RinglineError {
+}
+
+/** The first branch of a {@link select3} was ready first. */
+export declare interface First<A> {
+    readonly kind: 'first';
+    readonly value: A;
+    /** The value. */
+    intoInner(): A;
+}
+
 /** A class that makes handlers: what `launch` takes, and what the module of `launch(new URL(…))` exports as default. */
 export declare interface HandlerClass {
     /**
@@ -383,6 +476,25 @@ export declare interface HandlerClass {
      * @param workerId - 0 … workers − 1
      */
     createForWorker(workerId: number): AsyncEventHandler | Promise<AsyncEventHandler>;
+}
+
+/**
+ * Runs two tasks at once and waits for both. They are started in order.
+ *
+ * @returns both results
+ * @throws (as a rejection) what the first one to fail throws; the other's signal is then aborted
+ */
+export declare function join<A, B>(a: Cancelable<A>, b: Cancelable<B>, options?: CombineOptions): Promise<[A, B]>;
+
+/** As {@link join}, for three. */
+export declare function join3<A, B, C>(a: Cancelable<A>, b: Cancelable<B>, c: Cancelable<C>, options?: CombineOptions): Promise<[A, B, C]>;
+
+/** The first branch of a {@link select} was ready first. */
+export declare interface Left<A> {
+    readonly kind: 'left';
+    readonly value: A;
+    /** The value. */
+    intoInner(): A;
 }
 
 /** Looks at received bytes and says how many it has consumed. It may keep slices of them; it must answer synchronously. */
@@ -413,10 +525,6 @@ export declare interface ReceiveOptions {
     readonly signal?: AbortSignal;
 }
 
-/**
- * The settings of a runtime: names, defaults, legal ranges, and the check of all of them. It owns validation; what the values do is the
- * native library's business.
- */
 /** The provided-buffer ring that the connections of one worker receive into. */
 export declare interface RecvBufferConfig {
     /** Buffers in the ring: a power of two, 1 … 32768. Default 256. */
@@ -435,6 +543,14 @@ export declare interface RecvBufferConfig {
  */
 export declare function requestShutdown(): void;
 
+/** The second branch of a {@link select} was ready first. */
+export declare interface Right<B> {
+    readonly kind: 'right';
+    readonly value: B;
+    /** The value. */
+    intoInner(): B;
+}
+
 /** Launches workers: a server when an address is bound, otherwise a runtime for outbound connections. */
 export declare class RinglineBuilder<Bound extends boolean = false> {
     #private;
@@ -449,6 +565,13 @@ export declare class RinglineBuilder<Bound extends boolean = false> {
      * @throws RinglineError `ERR_RINGLINE_INVALID_ADDRESS`
      */
     bind(address: AddressInput): RinglineBuilder<true>;
+    /**
+     * Binds a UDP socket on every worker, beside those of `udpBind`; the kernel spreads datagrams over the workers by their sender. May be
+     * called for several addresses. With port 0 the system chooses one, the same for all workers: see {@link Server.udpAddrs}.
+     *
+     * @throws RinglineError `ERR_RINGLINE_INVALID_ADDRESS`
+     */
+    bindUdp(address: AddressInput): this;
     /**
      * Starts the workers; accepting begins when all of them stand. May be called again, for another runtime.
      *
@@ -491,7 +614,26 @@ export declare class RinglineError extends Error {
  * remedy. It may not decide when something is an error.
  */
 /** The codes of errors that do not come from the operating system. They are stable: a message may change, a code does not. */
-export declare type RinglineErrorCode = 'ERR_RINGLINE_CANCELED' | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED' | 'ERR_RINGLINE_HANDLER_FAILED' | 'ERR_RINGLINE_INVALID_ADDRESS' | 'ERR_RINGLINE_INVALID_ARGUMENT' | 'ERR_RINGLINE_INVALID_CONFIG' | 'ERR_RINGLINE_INVALID_CONNECTION' | 'ERR_RINGLINE_INVALID_PARSE_RESULT' | 'ERR_RINGLINE_NATIVE_LIBRARY' | 'ERR_RINGLINE_NO_RUNTIME' | 'ERR_RINGLINE_RECEIVE_BUSY' | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED' | 'ERR_RINGLINE_SEND_POOL_EXHAUSTED' | 'ERR_RINGLINE_TASK_LIMIT_REACHED' | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM' | 'ERR_RINGLINE_WORKER_STOPPED' | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN';
+export declare type RinglineErrorCode = 'ERR_RINGLINE_CANCELED' | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED' | 'ERR_RINGLINE_ELAPSED' | 'ERR_RINGLINE_HANDLER_FAILED' | 'ERR_RINGLINE_INVALID_ADDRESS' | 'ERR_RINGLINE_INVALID_ARGUMENT' | 'ERR_RINGLINE_INVALID_CONFIG' | 'ERR_RINGLINE_INVALID_CONNECTION' | 'ERR_RINGLINE_INVALID_PARSE_RESULT' | 'ERR_RINGLINE_NATIVE_LIBRARY' | 'ERR_RINGLINE_NO_RUNTIME' | 'ERR_RINGLINE_RECEIVE_BUSY' | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED' | 'ERR_RINGLINE_SEND_IN_FLIGHT' | 'ERR_RINGLINE_SEND_POOL_EXHAUSTED' | 'ERR_RINGLINE_SUBMISSION_QUEUE_FULL' | 'ERR_RINGLINE_TASK_LIMIT_REACHED' | 'ERR_RINGLINE_TIMER_EXHAUSTED' | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM' | 'ERR_RINGLINE_WORKER_STOPPED' | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN';
+
+/** The second branch of a {@link select3} was ready first. */
+export declare interface Second<B> {
+    readonly kind: 'second';
+    readonly value: B;
+    /** The value. */
+    intoInner(): B;
+}
+
+/**
+ * Runs two tasks at once and waits for the first to be ready. They are started in order; when both are ready at the same time, `a` wins.
+ * The loser's signal is aborted, and what becomes of it is nobody's concern; when `a` is ready without waiting, `b` is not even started.
+ *
+ * @throws (as a rejection) what the branch that was ready first throws
+ */
+export declare function select<A, B>(a: Cancelable<A>, b: Cancelable<B>, options?: CombineOptions): Promise<Either<A, B>>;
+
+/** As {@link select}, for three: `a` wins over `b`, and `b` over `c`. */
+export declare function select3<A, B, C>(a: Cancelable<A>, b: Cancelable<B>, c: Cancelable<C>, options?: CombineOptions): Promise<Either3<A, B, C>>;
 
 /**
  * What can be sent, read without trusting it: a subclass or an own property may lie about a view's length or buffer, so only the intrinsic
@@ -514,6 +656,8 @@ export declare class Server<Bound extends boolean = boolean> {
     private constructor();
     /** Where the server listens, with the port that the system chose when it was bound to port 0; undefined when nothing was bound. */
     get boundAddr(): BoundAddress<Bound>;
+    /** What the UDP sockets of every worker are bound to, in the order in which they were asked for, with the ports that were chosen. */
+    get udpAddrs(): readonly SocketAddress[];
     /** How many workers there are. */
     get workers(): number;
     /**
@@ -531,6 +675,20 @@ export declare class Server<Bound extends boolean = boolean> {
      /** Shuts down, as {@link Server.shutdown} does. */
      [Symbol.asyncDispose](): Promise<void>;
     }
+
+    /**
+     * Resolves after so many milliseconds, or slightly later, never earlier. Fractions are honoured: the resolution is that of the kernel's
+     * clock, not the whole milliseconds of `setTimeout`.
+     *
+     * @param ms - 0 or more, up to 104 days
+     * @throws (as a rejection) {@link TimerExhausted} when `timerSlots` timers are armed on the worker; RinglineError
+     * `ERR_RINGLINE_INVALID_ARGUMENT`, `ERR_RINGLINE_NO_RUNTIME`, `ERR_RINGLINE_WORKER_STOPPED` when the worker ends meanwhile; or the signal's
+     * reason
+     */
+    export declare function sleep(ms: number, options?: TimerOptions): Promise<void>;
+
+    /** As {@link sleep}, until a deadline. One that has passed is met as soon as the worker comes by. */
+    export declare function sleepUntil(deadline: Deadline, options?: TimerOptions): Promise<void>;
 
     /**
      * Socket addresses: parsing what people write, and showing what records carry. It owns the text forms and does no look-up of names.
@@ -566,6 +724,136 @@ export declare class Server<Bound extends boolean = boolean> {
         private constructor();
         /** Aborts the task's signal. Does nothing when the task has ended, or the second time. */
         cancel(): void;
+    }
+
+    /** The third branch of a {@link select3} was ready first. */
+    export declare interface Third<C> {
+        readonly kind: 'third';
+        readonly value: C;
+        /** The value. */
+        intoInner(): C;
+    }
+
+    /**
+     * Runs a task and waits for it, but no longer than so many milliseconds. The task is started at once and looked at first: when it is done
+     * by the time the timer comes up, its result counts.
+     *
+     * @param ms - 0 or more, fractions allowed, up to 104 days
+     * @param task - gets a signal that is aborted when time is up, or when the signal of `options` is
+     * @returns what the task answers
+     * @throws (as a rejection) {@link Elapsed} when time is up; what the task throws; the errors of {@link sleep}
+     */
+    export declare function timeout<T>(ms: number, task: Cancelable<T>, options?: TimerOptions): Promise<T>;
+
+    /** As {@link timeout}, with a deadline. */
+    export declare function timeoutAt<T>(deadline: Deadline, task: Cancelable<T>, options?: TimerOptions): Promise<T>;
+
+    /** As many timers are armed on the worker as it has slots for. */
+    export declare class TimerExhausted extends RinglineError {
+    }
+
+    /** Options of sleeps and timeouts. */
+    export declare interface TimerOptions {
+        /** Gives up: the promise rejects with the signal's reason, and the timer is free again. */
+        readonly signal?: AbortSignal;
+    }
+
+    /**
+     * As {@link sleep}, but takes the timer before it returns.
+     *
+     * @throws TimerExhausted at once when `timerSlots` timers are armed on the worker; RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`,
+     * `ERR_RINGLINE_NO_RUNTIME`
+     */
+    export declare function trySleep(ms: number, options?: TimerOptions): Promise<void>;
+
+    /** As {@link trySleep}, until a deadline. */
+    export declare function trySleepUntil(deadline: Deadline, options?: TimerOptions): Promise<void>;
+
+    /**
+     * As {@link timeout}, but takes the timer before it returns and before the task is started.
+     *
+     * @throws TimerExhausted at once when `timerSlots` timers are armed on the worker; RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`,
+     * `ERR_RINGLINE_NO_RUNTIME`
+     */
+    export declare function tryTimeout<T>(ms: number, task: Cancelable<T>, options?: TimerOptions): Promise<T>;
+
+    /** As {@link tryTimeout}, with a deadline. */
+    export declare function tryTimeoutAt<T>(deadline: Deadline, task: Cancelable<T>, options?: TimerOptions): Promise<T>;
+
+    /**
+     * A UDP socket of one worker. It lives as long as the worker: nothing that a peer or a router answers ends it.
+     *
+     * Datagrams go to `onDatagram`, when the handler has it and nobody has called `recvFrom` or begun a `for await` loop of this socket;
+     * otherwise they wait here. When 4096 of them wait, or 4 MiB, the newest are dropped and counted.
+     */
+    export declare class UdpCtx {
+        /** Whatever the application wants to keep with this socket; the package never looks at it. */
+        userData: unknown;
+        private readonly sockets;
+        private readonly number;
+        private readonly local;
+        private readonly name;
+        private queue;
+        private queueAt;
+        private queueBytes;
+        private overflowed;
+        private droppedBefore;
+        private failed;
+        private resolve;
+        private reject;
+        private unlisten;
+        private constructor();
+        /** The place of the socket's address among those that were bound, the same on every worker. */
+        index(): number;
+        /** What names this socket for {@link DriverCtx}: one and the same object at every call. */
+        token(): UdpToken;
+        /** The address that the socket is bound to. */
+        localAddr(): SocketAddress;
+        /** Datagrams that were received and dropped, because too many waited already. */
+        get dropped(): number;
+        /** Datagrams that `sendTo` has queued and that could then not be sent: no route, for example. */
+        get sendErrors(): number;
+        /**
+         * Takes the next datagram.
+         *
+         * @param options - a signal that ends the waiting; no datagram is lost by it
+         * @throws (as a rejection) RinglineError `ERR_RINGLINE_RECEIVE_BUSY` while another `recvFrom` is pending, which goes on waiting;
+         * `ERR_RINGLINE_WORKER_STOPPED` when the worker has ended; or the signal's reason
+         */
+        recvFrom(options?: ReceiveOptions): Promise<Datagram>;
+        /**
+         * Queues a datagram; its bytes are copied. Datagrams of one turn go out together, and to one peer in the order of the calls.
+         *
+         * @param address - an IP address of the socket's family and a port; names are not looked up
+         * @param data - a string (sent as UTF-8), Buffer, typed array or DataView of 0 to 65,507 bytes
+         * @throws UdpSendError when it cannot be queued now, or never: see its codes; RinglineError `ERR_RINGLINE_INVALID_ADDRESS`,
+         * `ERR_RINGLINE_INVALID_ARGUMENT`, `ERR_RINGLINE_WORKER_STOPPED`
+         */
+        sendTo(address: AddressInput, data: SendData): void;
+        /** The datagrams, one after the other, until the worker ends. */
+        [Symbol.asyncIterator](): AsyncGenerator<Datagram, void, undefined>;
+        private fail;
+        /** Waits for a datagram to take; false when none will come any more. */
+        private arrival;
+        private take;
+        private stopWaiting;
+    }
+
+    /**
+     * Why a datagram was not queued. Its `code` is one of
+     *
+     * - `ERR_RINGLINE_SEND_POOL_EXHAUSTED`: no send slot is free; try again later, or raise `sendCopyCount`
+     * - `ERR_RINGLINE_SEND_IN_FLIGHT`: 1024 datagrams of the socket are on their way out
+     * - `ERR_RINGLINE_SUBMISSION_QUEUE_FULL`: the worker does not keep up with what it is given
+     * - `EMSGSIZE`: it is longer than 65,507 bytes
+     */
+    export declare class UdpSendError extends RinglineError {
+    }
+
+    /** Names one UDP socket of one worker, for {@link DriverCtx.sendTo}. One socket has one token. */
+    export declare class UdpToken {
+        private readonly udp;
+        private constructor();
     }
 
     /**

@@ -64,6 +64,8 @@ export class FakePort implements NativePort {
       recvAccumulatorCapacity: 4096,
       recvAccumulatorLimit: 2 ** 20,
       standaloneTaskCapacity: 4,
+      timerSlots: 4,
+      udpAddrs: [],
       requestShutdown: () => {
         this.shutdownRequests += 1
       },

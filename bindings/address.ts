@@ -132,6 +132,19 @@ export function addressWords(meta: number, a: number, b: number, c: number, d: n
   return ((meta >>> 8) & 255) === 4 ? [meta, a] : [meta, a, b, c, d]
 }
 
+/** The words of an address that was parsed. */
+export function addressToWords({ address, port, family }: SocketAddress): AddressWords {
+  if (family === 'IPv4') return [(4 << 8) | (port << 16), wordOf(address.split('.').map(Number))]
+  const words = parseIpv6(address) ?? []
+  const bytes = words.flatMap((group) => [group >> 8, group & 255])
+  return [(6 << 8) | (port << 16), ...[0, 4, 8, 12].map((at) => wordOf(bytes.slice(at, at + 4)))]
+}
+
+/** The word that lies in memory as these bytes. */
+function wordOf([a = 0, b = 0, c = 0, d = 0]: readonly number[]): number {
+  return a | (b << 8) | (c << 16) | (d << 24)
+}
+
 /** Shows an address as people know it. */
 export function addressFromWords(words: AddressWords): SocketAddress {
   const [meta = 0, ...address] = words

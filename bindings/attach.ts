@@ -2,7 +2,7 @@
  * Brings one worker up on the thread that will own it: makes its handler, attaches the native worker, joins both with a dispatcher.
  */
 
-import { checked, type NativeLibrary } from './cluster.js'
+import { checked, type NativeLibrary, udpAddresses } from './cluster.js'
 import type { Config } from './config.js'
 import { Dispatcher } from './dispatcher.js'
 import { invalidArgument, systemError } from './errors.js'
@@ -34,6 +34,8 @@ export async function attachWorker(settings: AttachSettings): Promise<Dispatcher
     recvAccumulatorCapacity: config.recvAccumulatorCapacity,
     recvAccumulatorLimit: config.recvAccumulatorLimit,
     standaloneTaskCapacity: config.standaloneTaskCapacity,
+    timerSlots: config.timerSlots,
+    udpAddrs: udpAddresses(native, cluster),
     requestShutdown: settings.requestShutdown,
     onStopped(errno) {
       port.unref()
@@ -61,11 +63,18 @@ async function makeHandler(settings: AttachSettings): Promise<AsyncEventHandler>
   if (typeof handler !== 'object' || handler === null) {
     throw invalidArgument('createForWorker()', 'a function that answers a handler object', handler)
   }
-  const { onAccept, onData } = handler as AsyncEventHandler
+  const { onAccept, onData, onUdpBind, onDatagram } = handler as AsyncEventHandler
   if (settings.bound && onAccept === undefined && onData === undefined) {
     throw invalidArgument(
       'createForWorker()',
       'a function that answers a handler with onAccept or onData, since the server is bound',
+      handler,
+    )
+  }
+  if (settings.config.udpBind.length > 0 && onUdpBind === undefined && onDatagram === undefined) {
+    throw invalidArgument(
+      'createForWorker()',
+      'a function that answers a handler with onUdpBind or onDatagram, since UDP addresses are bound',
       handler,
     )
   }

@@ -16,7 +16,7 @@ import { ThreadWorkers } from './thread-workers.js'
 
 /** Launches workers: a server when an address is bound, otherwise a runtime for outbound connections. */
 export class RinglineBuilder<Bound extends boolean = false> {
-  readonly #config: Config
+  #config: Config
   #address: SocketAddress | undefined
 
   /**
@@ -36,6 +36,17 @@ export class RinglineBuilder<Bound extends boolean = false> {
   bind(address: AddressInput): RinglineBuilder<true> {
     this.#address = parseAddress(address)
     return this as unknown as RinglineBuilder<true>
+  }
+
+  /**
+   * Binds a UDP socket on every worker, beside those of `udpBind`; the kernel spreads datagrams over the workers by their sender. May be
+   * called for several addresses. With port 0 the system chooses one, the same for all workers: see {@link Server.udpAddrs}.
+   *
+   * @throws RinglineError `ERR_RINGLINE_INVALID_ADDRESS`
+   */
+  bindUdp(address: AddressInput): this {
+    this.#config = new Config({ ...this.#config, udpBind: [...this.#config.udpBind, parseAddress(address)] })
+    return this
   }
 
   /**

@@ -22,6 +22,8 @@ export interface NativeLibrary {
   startCluster(cluster: number): NativeAddress | null
   shutdownCluster(cluster: number): void
   destroyCluster(cluster: number): void
+  /** What the UDP sockets of every worker are bound to. */
+  udpAddresses(cluster: number): NativeAddress[]
 }
 
 /** The workers of a cluster, however they run. */
@@ -49,6 +51,7 @@ export class Cluster implements WorkerEvents {
   /** Settles when every worker has ended: rejected when one has failed. */
   readonly closed: Promise<void>
   boundAddr: SocketAddress | undefined = undefined
+  readonly udpAddrs: readonly SocketAddress[]
 
   private shuttingDown = false
   private launched = false
@@ -63,10 +66,12 @@ export class Cluster implements WorkerEvents {
     this.config = config
     this.size = workerCount(config)
     this.running = new Set(Array.from({ length: this.size }, (_, worker) => worker))
-    const resolved = { ...config, worker: { ...config.worker, threads: this.size } }
+    const udpBind = config.udpBind.map(({ address, port }) => ({ ip: address, port }))
+    const resolved = { ...config, udpBind, worker: { ...config.worker, threads: this.size } }
     this.id = checked(() =>
       native.createCluster(resolved, bind === undefined ? null : { ip: bind.address, port: bind.port }),
     )
+    this.udpAddrs = Object.freeze(udpAddresses(native, this.id))
     this.closed = new Promise((resolve, reject) => {
       this.settle = (failure) => (failure === undefined ? resolve() : reject(failure))
     })
@@ -114,8 +119,17 @@ export class Cluster implements WorkerEvents {
   private startAccepting(): void {
     const bound = checked(() => this.native.startCluster(this.id))
     if (bound === null) return
-    this.boundAddr = { address: bound.ip, port: bound.port, family: bound.family === 6 ? 'IPv6' : 'IPv4' }
+    this.boundAddr = fromNative(bound)
   }
+}
+
+/** What the UDP sockets of a cluster are bound to. */
+export function udpAddresses(native: NativeLibrary, cluster: number): SocketAddress[] {
+  return native.udpAddresses(cluster).map(fromNative)
+}
+
+function fromNative({ ip, port, family }: NativeAddress): SocketAddress {
+  return { address: ip, port, family: family === 6 ? 'IPv6' : 'IPv4' }
 }
 
 /** Calls into the native library; its errors become those of this package. */

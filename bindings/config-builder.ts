@@ -2,6 +2,7 @@
  * The chainable way to make a {@link (Config:class)}. It only collects: {@link ConfigBuilder.build} lets `Config` do the checking.
  */
 
+import type { AddressInput } from './address.js'
 import { Config, type ConfigFields, type ConfigOptions, type RecvBufferConfig, type WorkerConfig } from './config.js'
 
 type Mutable<T> = { -readonly [K in keyof T]?: T[K] | undefined }
@@ -11,7 +12,8 @@ type Mutable<T> = { -readonly [K in keyof T]?: T[K] | undefined }
  * described at the field of {@link ConfigFields} with its name.
  */
 export class ConfigBuilder {
-  readonly #fields: Mutable<Omit<ConfigFields, 'recvBuffer' | 'worker'>> = {}
+  readonly #fields: Mutable<Omit<ConfigFields, 'recvBuffer' | 'worker' | 'udpBind'>> = {}
+  #udpBind: readonly AddressInput[] | undefined
   #recvBuffer: Partial<RecvBufferConfig> = {}
   #worker: Partial<WorkerConfig> = {}
 
@@ -99,6 +101,18 @@ export class ConfigBuilder {
     return this
   }
 
+  /** Sleeps and timeouts that may be armed at a time per worker. */
+  timerSlots(count: number): this {
+    this.#fields.timerSlots = count
+    return this
+  }
+
+  /** Addresses to which every worker binds a UDP socket of its own. */
+  udpBind(addresses: readonly AddressInput[]): this {
+    this.#udpBind = addresses
+    return this
+  }
+
   /** The provided-buffer ring; what is left out keeps its value. */
   recvBuffer(fields: Partial<RecvBufferConfig>): this {
     this.#recvBuffer = { ...this.#recvBuffer, ...fields }
@@ -132,6 +146,11 @@ export class ConfigBuilder {
    * @throws RinglineError `ERR_RINGLINE_INVALID_CONFIG`, naming the field, the value and the legal range
    */
   build(): Config {
-    return new Config({ ...this.#fields, recvBuffer: this.#recvBuffer, worker: this.#worker } as ConfigOptions)
+    return new Config({
+      ...this.#fields,
+      udpBind: this.#udpBind,
+      recvBuffer: this.#recvBuffer,
+      worker: this.#worker,
+    } as ConfigOptions)
   }
 }

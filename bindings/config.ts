@@ -4,6 +4,7 @@
  */
 
 import { availableParallelism } from 'node:os'
+import { type AddressInput, parseAddress, type SocketAddress } from './address.js'
 import { describe, invalidArgument, RinglineError } from './errors.js'
 
 /** The provided-buffer ring that the connections of one worker receive into. */
@@ -66,12 +67,17 @@ export interface ConfigFields {
   readonly tcpNodelay: boolean
   /** Tasks of `spawn` that may run at a time per worker, 1 … 2^20. Default 256. */
   readonly standaloneTaskCapacity: number
+  /** Sleeps and timeouts that may be armed at a time per worker, 1 … 65535. Default 256. */
+  readonly timerSlots: number
+  /** Addresses to which every worker binds a UDP socket of its own, at most 1024; port 0 lets the system choose. Default none. */
+  readonly udpBind: readonly SocketAddress[]
 }
 
 const I32_MAX = 2 ** 31 - 1
 /** The largest size of a single buffer. */
 const BUFFER_MAX = 2 ** 30
 const CORE_MAX = 4095
+const UDP_SOCKETS_MAX = 1024
 const SEND_POOL_BYTES_MAX = I32_MAX
 
 interface Range {
@@ -94,6 +100,7 @@ const RANGES = {
   flushIntervalUs: { min: 0, max: I32_MAX },
   tickTimeoutUs: { min: 0, max: I32_MAX },
   standaloneTaskCapacity: { min: 1, max: 2 ** 20 },
+  timerSlots: { min: 1, max: 65535 },
   'recvBuffer.ringSize': { min: 1, max: 32768, powerOfTwo: true },
   'recvBuffer.bufferSize': { min: 1, max: BUFFER_MAX },
   'recvBuffer.bgid': { min: 0, max: 65535 },
@@ -120,6 +127,8 @@ const DEFAULTS: ConfigFields = {
   tickTimeoutUs: 1000,
   tcpNodelay: true,
   standaloneTaskCapacity: 256,
+  timerSlots: 256,
+  udpBind: Object.freeze([]),
 }
 
 /** Declares the fields of {@link ConfigFields} as fields of the class. */
@@ -137,12 +146,13 @@ export class Config {
   constructor(fields: ConfigOptions = {}) {
     if (typeof fields !== 'object' || fields === null)
       throw invalidArgument('fields', 'an object with settings', fields)
-    const { recvBuffer, worker, ...rest } = fields
+    const { recvBuffer, worker, udpBind, ...rest } = fields
     const merged: ConfigFields = {
       ...DEFAULTS,
       ...withoutUndefined(rest),
       recvBuffer: Object.freeze({ ...DEFAULTS.recvBuffer, ...group('recvBuffer', recvBuffer) }),
       worker: Object.freeze({ ...DEFAULTS.worker, ...group('worker', worker) }),
+      udpBind: Object.freeze(addresses(udpBind)),
     }
     validate(merged)
     Object.freeze(Object.assign(this, merged))
@@ -155,7 +165,8 @@ export class Config {
 }
 
 /** The settings that differ from the defaults. */
-export type ConfigOptions = Partial<Omit<ConfigFields, 'recvBuffer' | 'worker'>> & {
+export type ConfigOptions = Partial<Omit<ConfigFields, 'recvBuffer' | 'worker' | 'udpBind'>> & {
+  readonly udpBind?: readonly AddressInput[] | undefined
   readonly recvBuffer?: Partial<RecvBufferConfig>
   readonly worker?: Partial<WorkerConfig>
 }
@@ -170,9 +181,18 @@ function group<T extends object>(name: string, fields: T | undefined): T | undef
   return withoutUndefined(fields)
 }
 
+function addresses(inputs: readonly AddressInput[] | undefined): SocketAddress[] {
+  if (inputs === undefined) return []
+  if (!Array.isArray(inputs) || inputs.length > UDP_SOCKETS_MAX) {
+    throw invalidConfig('udpBind', inputs, `an array of at most ${UDP_SOCKETS_MAX} addresses`)
+  }
+  return inputs.map((input, index) => Object.freeze(parseAddress(input, `udpBind[${index}]`)))
+}
+
 function validate(fields: ConfigFields): void {
   const known = new Map<string, unknown>()
   for (const [name, value] of Object.entries(fields)) {
+    if (name === 'udpBind') continue
     if (name !== 'recvBuffer' && name !== 'worker') known.set(name, value)
     else for (const [inner, innerValue] of Object.entries(value)) known.set(`${name}.${inner}`, innerValue)
   }

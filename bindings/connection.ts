@@ -174,7 +174,7 @@ export class ConnCtx {
   }
 
   /**
-   * Ends a pending `withData`, `withBytes` or `recvReady`, which rejects with `ERR_RINGLINE_CANCELED`. The connection stays open and no
+   * Ends a pending `withData`, `withBytes`, `recvInto` or `recvReady`, which rejects with `ERR_RINGLINE_CANCELED`. The connection stays open and no
    * byte is lost.
    */
   cancel(): void {
@@ -222,6 +222,20 @@ export class ConnCtx {
    */
   recvReady(options?: ReceiveOptions): Promise<void> {
     return this.pull().ready(options)
+  }
+
+  /**
+   * Fills a buffer of the caller's with received bytes, those that are buffered first: for large bodies, whose bytes are then copied once
+   * and not joined. The buffer must not be detached before the promise is settled.
+   *
+   * @param buffer - a Buffer, typed array or DataView
+   * @param options - a signal that ends the waiting; the bytes taken so far are then received again by whoever asks next
+   * @returns the number of bytes written: the buffer's length, or less at the end of the stream
+   * @throws (as a rejection) `ERR_RINGLINE_RECEIVE_BUSY` while another receiving call of this connection is pending;
+   * `ERR_RINGLINE_INVALID_ARGUMENT`; `ERR_RINGLINE_CANCELED` after {@link ConnCtx.cancel}; or the signal's reason
+   */
+  recvInto(buffer: NodeJS.ArrayBufferView, options?: ReceiveOptions): Promise<number> {
+    return this.pull().into(buffer, options)
   }
 
   /** The received chunks, one after the other; ends quietly when the stream does. Leaving the loop early leaves the connection open. */

@@ -39,7 +39,7 @@ export function removeRuntime(dispatchers: Dispatcher[]): void {
 }
 
 /** The worker whose handler is running; elsewhere the workers of the runtime launched last, in turn. */
-function pick(wanted: string): Dispatcher {
+export function currentWorker(wanted: string): Dispatcher {
   if (current !== undefined && !current.isStopped) return current
   const running = runtimes.at(-1)?.filter((dispatcher) => !dispatcher.isStopped) ?? []
   turn = (turn + 1) % Math.max(1, running.length)
@@ -60,7 +60,7 @@ function pick(wanted: string): Dispatcher {
  * `ERR_RINGLINE_CONNECTION_LIMIT_REACHED` when `maxConnections` are open, `ERR_RINGLINE_NO_RUNTIME`, or the signal's reason
  */
 export async function connect(address: AddressInput, options?: ConnectOptions): Promise<ConnCtx> {
-  return await pick('connect').connector.connect(address, 0, options)
+  return await currentWorker('connect').connector.connect(address, 0, options)
 }
 
 /**
@@ -74,7 +74,7 @@ export async function connectWithTimeout(
   timeoutMs: number,
   options?: ConnectOptions,
 ): Promise<ConnCtx> {
-  return await pick('connectWithTimeout').connector.connectWithTimeout(address, timeoutMs, options)
+  return await currentWorker('connectWithTimeout').connector.connectWithTimeout(address, timeoutMs, options)
 }
 
 /**
@@ -84,7 +84,7 @@ export async function connectWithTimeout(
  * @throws RinglineError `ERR_RINGLINE_TASK_LIMIT_REACHED` when `standaloneTaskCapacity` tasks are running; `ERR_RINGLINE_NO_RUNTIME`
  */
 export function spawn(task: Task): TaskId {
-  return pick('spawn').tasks.spawn(task)
+  return currentWorker('spawn').tasks.spawn(task)
 }
 
 /**
@@ -94,5 +94,5 @@ export function spawn(task: Task): TaskId {
  * @throws RinglineError `ERR_RINGLINE_NO_RUNTIME`
  */
 export function requestShutdown(): void {
-  pick('requestShutdown').requestShutdown()
+  currentWorker('requestShutdown').requestShutdown()
 }

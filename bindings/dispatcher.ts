@@ -5,11 +5,12 @@
  * The loop over DATA records is the hot path: per message it makes one Buffer and nothing else.
  */
 
-import { type AddressWords, addressWords } from './address.js'
+import { type AddressWords, addressWords, type SocketAddress } from './address.js'
 import { Connector } from './connect.js'
 import { ConnCtx } from './connection.js'
 import { BUSY, CLOSE_TOLD, CLOSED, CLOSING, END_TOLD, ENDED, OUTBOUND, PULLED } from './connection-flags.js'
 import { enter, leave } from './current.js'
+import { Datagrams } from './datagrams.js'
 import { DriverCtx } from './driver.js'
 import { invalidConnection, systemError } from './errors.js'
 import type { AsyncEventHandler } from './handler.js'
@@ -20,6 +21,7 @@ import * as words from './protocol.js'
 import { reportFailure } from './report.js'
 import { Slabs } from './slabs.js'
 import { Tasks } from './tasks.js'
+import { Timers } from './timers.js'
 
 /** Records handled before timers and other I/O get their turn. */
 export const BATCH_RECORDS_MAX = 1024
@@ -33,6 +35,9 @@ export interface DispatcherSettings {
   readonly recvAccumulatorCapacity: number
   readonly recvAccumulatorLimit: number
   readonly standaloneTaskCapacity: number
+  readonly timerSlots: number
+  /** What the worker's UDP sockets are bound to. */
+  readonly udpAddrs: readonly SocketAddress[]
   /** Somebody asked for the shutdown of the whole server. */
   requestShutdown(): void
   /** The worker's thread has ended; nothing follows. */
@@ -49,6 +54,8 @@ export class Dispatcher {
   readonly outbound: Outbound
   readonly connector: Connector
   readonly tasks: Tasks
+  readonly timers: Timers
+  readonly datagrams: Datagrams
   readonly driver: DriverCtx
   /** Open connections. */
   connections = 0
@@ -85,10 +92,12 @@ export class Dispatcher {
     this.pushes = typeof handler.onData === 'function'
     this.port = new Port(native)
     this.head = this.port.control[words.COMPLETION_HEAD]!
-    this.slabs = new Slabs(native)
+    this.slabs = new Slabs(native, 0)
     this.outbound = new Outbound(this, typeof handler.onDrain === 'function')
     this.connector = new Connector(this)
     this.tasks = new Tasks(settings.standaloneTaskCapacity, (error) => this.report(error, undefined))
+    this.timers = new Timers(this.port, settings.timerSlots)
+    this.datagrams = new Datagrams(this, handler, settings.udpAddrs)
     this.driver = DriverCtx.of(this)
   }
 
@@ -117,8 +126,8 @@ export class Dispatcher {
   /** Calls the handler's start method; what it throws is the caller's. */
   start(): void {
     this.runBatch(() => {
-      const result = this.handler.onStart?.(this.driver)
-      if (isThenable(result)) Promise.resolve(result).catch((error: unknown) => this.report(error, undefined))
+      this.watchResult(this.handler.onStart?.(this.driver))
+      for (const udp of this.datagrams.sockets) this.watchResult(this.handler.onUdpBind?.(udp))
     })
   }
 
@@ -134,8 +143,7 @@ export class Dispatcher {
     this.port.close()
     this.port.native.unref()
     this.port.native.stop()
-    this.connector.stop()
-    this.tasks.stop()
+    this.stopWaiting()
   }
 
   /** Asks the whole server to shut down. */
@@ -216,6 +224,8 @@ export class Dispatcher {
         const chunk = this.slabs.view(completions[at + 3]!, completions[at + 4]!, completions[at + 5]!)
         if (pushes && (conn.flags & (PULLED | BUSY)) === 0) this.push(conn, chunk)
         else this.keep(conn, chunk)
+      } else if (completions[at] === words.DATAGRAM) {
+        this.datagrams.received(at)
       } else {
         this.dispatch(at)
       }
@@ -246,7 +256,16 @@ export class Dispatcher {
         this.connector.failed(completions[at + 4]!, a)
         return
       case words.SLAB_RETIRED:
-        this.slabs.retire(a)
+        ;(a < words.DATAGRAM_SLABS ? this.slabs : this.datagrams.slabs).retire(a)
+        return
+      case words.DATAGRAM_FROM:
+        this.datagrams.keepSender(at)
+        return
+      case words.DATAGRAMS_LOST:
+        this.datagrams.lost(slot, a, completions[at + 4]!)
+        return
+      case words.TIMER_DUE:
+        this.timers.due(a)
         return
       case words.TICK:
         this.callDriver('onTick')
@@ -405,8 +424,7 @@ export class Dispatcher {
 
   private callDriver(method: 'onTick' | 'onNotify'): void {
     try {
-      const result = this.handler[method]?.(this.driver)
-      if (isThenable(result)) Promise.resolve(result).catch((error: unknown) => this.report(error, undefined))
+      this.watchResult(this.handler[method]?.(this.driver))
     } catch (error) {
       this.report(error, undefined)
     }
@@ -417,6 +435,16 @@ export class Dispatcher {
     if (isThenable(result)) Promise.resolve(result).catch((error: unknown) => this.fail(conn, error, false))
   }
 
+  /** A method that is about no connection may be async: its rejection is reported. */
+  watchResult(result: unknown): void {
+    if (isThenable(result)) Promise.resolve(result).catch((error: unknown) => this.report(error, undefined))
+  }
+
+  /** Reports what a method has thrown that is about no connection. */
+  reportError(thrown: unknown): void {
+    this.report(thrown, undefined)
+  }
+
   private report(thrown: unknown, conn: ConnCtx | undefined): Error {
     return reportFailure(this.handler, thrown, conn)
   }
@@ -424,10 +452,17 @@ export class Dispatcher {
   private stopped(errno: number): void {
     for (const conn of this.conns) if (conn !== undefined) this.closed(conn, errno)
     this.isStopped = true
-    this.connector.stop()
-    this.tasks.stop()
+    this.stopWaiting()
     this.port.close()
     this.settings.onStopped(errno)
+  }
+
+  /** Whoever waits for something of this worker is told that it will not come. */
+  private stopWaiting(): void {
+    this.connector.stop()
+    this.tasks.stop()
+    this.timers.stop()
+    this.datagrams.stop()
   }
 }
 

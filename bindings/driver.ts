@@ -11,6 +11,7 @@ import type { Dispatcher } from './dispatcher.js'
 import { invalidArgument, invalidConnection } from './errors.js'
 import type { SendData } from './send-data.js'
 import { ConnToken } from './token.js'
+import { UdpToken } from './udp.js'
 
 /**
  * The operations of one worker, as `onStart`, `onTick` and `onNotify` get them. Every operation through the token of a connection that has
@@ -74,6 +75,16 @@ export class DriverCtx {
    */
   isOutbound(token: ConnToken): boolean {
     return this.liveConnOf(token).isOutbound()
+  }
+
+  /** As {@link UdpCtx.sendTo}, with the same errors. */
+  sendTo(token: UdpToken, address: AddressInput, data: SendData): void {
+    if (!(token instanceof UdpToken)) throw invalidArgument('token', 'a UdpToken, as udp.token() answers it', token)
+    const udp = UdpToken.udpOf(token)
+    if (this.dispatcher.datagrams.sockets[udp.index()] !== udp) {
+      throw invalidArgument('token', `the token of a UDP socket of worker ${this.workerId}`, token)
+    }
+    udp.sendTo(address, data)
   }
 
   /** As the function {@link connect}, on this worker. */

@@ -9,6 +9,7 @@ import { getSystemErrorMap, inspect } from 'node:util'
 export type RinglineErrorCode =
   | 'ERR_RINGLINE_CANCELED'
   | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED'
+  | 'ERR_RINGLINE_ELAPSED'
   | 'ERR_RINGLINE_HANDLER_FAILED'
   | 'ERR_RINGLINE_INVALID_ADDRESS'
   | 'ERR_RINGLINE_INVALID_ARGUMENT'
@@ -19,8 +20,11 @@ export type RinglineErrorCode =
   | 'ERR_RINGLINE_NO_RUNTIME'
   | 'ERR_RINGLINE_RECEIVE_BUSY'
   | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED'
+  | 'ERR_RINGLINE_SEND_IN_FLIGHT'
   | 'ERR_RINGLINE_SEND_POOL_EXHAUSTED'
+  | 'ERR_RINGLINE_SUBMISSION_QUEUE_FULL'
   | 'ERR_RINGLINE_TASK_LIMIT_REACHED'
+  | 'ERR_RINGLINE_TIMER_EXHAUSTED'
   | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM'
   | 'ERR_RINGLINE_WORKER_STOPPED'
   | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN'
@@ -61,6 +65,32 @@ export class RinglineError extends Error {
     })
   }
 }
+
+/** Time was up: what a timeout rejects with. */
+export class Elapsed extends RinglineError {
+  /** @internal */
+  constructor() {
+    super('ERR_RINGLINE_ELAPSED', 'the task was not done when its time was up')
+  }
+}
+
+/** As many timers are armed on the worker as it has slots for. */
+export class TimerExhausted extends RinglineError {
+  /** @internal */
+  constructor(slots: number) {
+    super('ERR_RINGLINE_TIMER_EXHAUSTED', `${slots} timers are armed already: wait for one, or raise timerSlots`)
+  }
+}
+
+/**
+ * Why a datagram was not queued. Its `code` is one of
+ *
+ * - `ERR_RINGLINE_SEND_POOL_EXHAUSTED`: no send slot is free; try again later, or raise `sendCopyCount`
+ * - `ERR_RINGLINE_SEND_IN_FLIGHT`: 1024 datagrams of the socket are on their way out
+ * - `ERR_RINGLINE_SUBMISSION_QUEUE_FULL`: the worker does not keep up with what it is given
+ * - `EMSGSIZE`: it is longer than 65,507 bytes
+ */
+export class UdpSendError extends RinglineError {}
 
 /** What a system error is about, beside its number. */
 export interface SystemErrorDetails {

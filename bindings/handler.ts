@@ -2,8 +2,10 @@
  * The shape of what users write: the handler of a worker, and the class that makes it. Types only.
  */
 
+import type { SocketAddress } from './address.js'
 import type { ConnCtx } from './connection.js'
 import type { DriverCtx } from './driver.js'
+import type { UdpCtx } from './udp.js'
 
 /**
  * What a worker calls. There is one handler object per worker; every method is optional and called on that object.
@@ -49,6 +51,18 @@ export interface AsyncEventHandler {
    * @param error - why, when it did not end in good order: a system error such as `ECONNRESET`, or what a handler threw
    */
   onClose?(conn: ConnCtx, error?: Error): unknown
+  /**
+   * Once for each UDP socket of the worker, after `onStart` and before it accepts. A promise answered here is the socket's task: nobody
+   * waits for it, and a rejection is reported to `onError`.
+   */
+  onUdpBind?(udp: UdpCtx): unknown
+  /**
+   * A datagram was received on a socket of which nobody has called `recvFrom`. It never changes and may be kept. UDP knows no
+   * back-pressure: a promise answered here holds nothing back.
+   *
+   * @param address - who sent it; all datagrams of a peer may share this frozen object, and `udp.sendTo` takes it without parsing
+   */
+  onDatagram?(udp: UdpCtx, data: Buffer, address: SocketAddress): unknown
   /** At the end of a turn of the event loop, at least once per `tickTimeoutUs`. */
   onTick?(driver: DriverCtx): unknown
   /** `server.notify()` was called; several calls may be answered by one. */

@@ -12,6 +12,7 @@ import { describe, invalidArgument, RinglineError } from './errors.js'
 import type { ParseResult } from './parse-result.js'
 import { FastBuffer } from './port.js'
 import { PAUSE, RESUME } from './protocol.js'
+import { byteLengthOf, bytesOf, requireAttached } from './send-data.js'
 
 /** Bytes nobody has taken, above which receiving pauses. */
 export const PAUSE_ABOVE_BYTES = 256 * 1024
@@ -28,7 +29,7 @@ export interface ReceiveOptions {
 }
 
 /** Who waits for bytes. There is at most one: two would each get an unforeseeable part. */
-type Waiting = 'nobody' | 'parser' | 'ready' | 'iterator'
+type Waiting = 'nobody' | 'parser' | 'ready' | 'iterator' | 'filler'
 
 const EMPTY = Buffer.alloc(0)
 
@@ -62,6 +63,9 @@ export class Inbound {
   private parse: ParseFunction | undefined = undefined
   private resolve: (value: never) => void = resolveMade
   private reject: (reason: unknown) => void = rejectMade
+  /** What `recvInto` fills, and how far it has come. */
+  private target: Uint8Array | undefined = undefined
+  private filled = 0
   private parsing = false
   /** As many bytes were shown to `tryWithData` and not wanted yet. */
   private refused = 0
@@ -110,6 +114,25 @@ export class Inbound {
     return this.wait('ready', options)
   }
 
+  /** See ConnCtx.recvInto. */
+  into(target: NodeJS.ArrayBufferView, options: ReceiveOptions | undefined): Promise<number> {
+    if (this.waiting !== 'nobody' || this.parsing) return Promise.reject(busy())
+    if (options?.signal?.aborted) return Promise.reject(options.signal.reason)
+    try {
+      const bytes = bytesOf(target)
+      const length = byteLengthOf(bytes)
+      if (length === 0) requireAttached(bytes)
+      const ready = Math.min(length, this.buffered)
+      this.moveTo(bytes, 0, ready)
+      if (ready === length || this.atEnd) return Promise.resolve(ready)
+      this.target = bytes
+      this.filled = ready
+      return this.wait<number>('filler', options)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
   /** See ConnCtx[Symbol.asyncIterator]. */
   iterate(): AsyncIterableIterator<Buffer> {
     let left = false
@@ -134,6 +157,8 @@ export class Inbound {
 
   /** Bytes have arrived for whoever pulls. */
   received(chunk: Buffer): void {
+    if (this.waiting === 'filler' && this.buffered === 0) chunk = this.fill(chunk)
+    if (chunk.length === 0) return
     this.append(chunk)
     if (this.parsing) return
     switch (this.waiting) {
@@ -171,6 +196,7 @@ export class Inbound {
     if (this.waiting === 'parser') this.settle(0)
     else if (this.waiting === 'ready') this.settle(undefined)
     else if (this.waiting === 'iterator') this.settle({ done: true, value: undefined })
+    else if (this.waiting === 'filler') this.settle(this.filled)
   }
 
   /** Drops what nobody has taken: the connection was closed on this side. */
@@ -190,6 +216,7 @@ export class Inbound {
   ): void {
     if (this.waiting === 'nobody') return
     const reject = this.reject
+    if (this.waiting === 'filler') this.putBack()
     this.stopWaiting()
     reject(reason)
   }
@@ -234,10 +261,49 @@ export class Inbound {
   private stopWaiting(): void {
     this.waiting = 'nobody'
     this.parse = undefined
+    this.target = undefined
     if (this.unlisten !== undefined) {
       this.unlisten()
       this.unlisten = undefined
     }
+  }
+
+  /** Copies received bytes to where `recvInto` wants them; answers those it does not want. */
+  private fill(chunk: Buffer): Buffer {
+    const target = this.target!
+    const length = byteLengthOf(target)
+    if (length === 0) {
+      this.cancel(invalidArgument('buffer', 'memory that stays until recvInto is settled', target))
+      return chunk
+    }
+    const size = Math.min(length - this.filled, chunk.length)
+    target.set(size === chunk.length ? chunk : chunk.subarray(0, size), this.filled)
+    this.filled += size
+    if (this.filled === length) this.settle(length)
+    return size === chunk.length ? EMPTY : chunk.subarray(size)
+  }
+
+  /** Takes so many of the buffered bytes. */
+  private moveTo(target: Uint8Array, offset: number, bytes: number): void {
+    for (let done = 0; done < bytes; ) {
+      const first = this.first!
+      const size = Math.min(first.length, bytes - done)
+      target.set(size === first.length ? first : first.subarray(0, size), offset + done)
+      this.consume(size)
+      done += size
+    }
+  }
+
+  /** `recvInto` ends before its buffer is full: what it has taken is to be received again. */
+  private putBack(): void {
+    const { target, filled } = this
+    this.target = undefined
+    if (target === undefined || filled === 0 || byteLengthOf(target) < filled) return
+    const bytes = Buffer.from(target.subarray(0, filled))
+    if (this.first !== undefined) this.rest.splice(this.restAt, 0, this.first)
+    this.first = bytes
+    this.store = undefined
+    this.buffered += bytes.length
   }
 
   private offerToWaiter(): void {

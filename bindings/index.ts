@@ -8,20 +8,48 @@ import { loadNative } from './native/load.js'
 
 export type { AddressInput, SocketAddress } from './address.js'
 export { RinglineBuilder } from './builder.js'
+export {
+  type CombineOptions,
+  type Either,
+  type Either3,
+  type First,
+  join,
+  join3,
+  type Left,
+  type Right,
+  type Second,
+  select,
+  select3,
+  type Third,
+} from './combinators.js'
 export { Config, type ConfigFields, type ConfigOptions, type RecvBufferConfig, type WorkerConfig } from './config.js'
 export { ConfigBuilder } from './config-builder.js'
 export type { ConnectOptions } from './connect.js'
 export { ConnCtx } from './connection.js'
 export { connect, connectWithTimeout, requestShutdown, spawn } from './current.js'
+export { Deadline } from './deadline.js'
 export { DriverCtx } from './driver.js'
-export { RinglineError, type RinglineErrorCode } from './errors.js'
+export { Elapsed, RinglineError, type RinglineErrorCode, TimerExhausted, UdpSendError } from './errors.js'
 export type { AsyncEventHandler, HandlerClass } from './handler.js'
 export type { ParseFunction, ReceiveOptions } from './inbound.js'
 export { ParseResult } from './parse-result.js'
 export type { SendData } from './send-data.js'
 export { type BoundAddress, Server } from './server.js'
+export {
+  type Cancelable,
+  sleep,
+  sleepUntil,
+  type TimerOptions,
+  timeout,
+  timeoutAt,
+  trySleep,
+  trySleepUntil,
+  tryTimeout,
+  tryTimeoutAt,
+} from './sleep.js'
 export { type Task, TaskId } from './tasks.js'
 export { ConnToken } from './token.js'
+export { type Datagram, UdpCtx, UdpToken } from './udp.js'
 
 /**
  * The version of the native library in use, such as `0.1.0`.

@@ -11,6 +11,10 @@ export const RECORD_WORDS = 8
 export const COMPLETION_RING_RECORDS = 4096
 /** Records of the submission ring (JavaScript → worker), a power of two. */
 export const SUBMISSION_RING_RECORDS = 4096
+/** Slabs with numbers from here on hold datagrams. */
+export const DATAGRAM_SLABS = 1 << 30
+/** Datagrams of one socket that may be on their way out. */
+export const DATAGRAMS_IN_FLIGHT_MAX = 1024
 
 /** Control words. Each has a cache line of its own, because the two sides write different ones at the same time. */
 export const COMPLETION_TAIL = 0
@@ -43,6 +47,11 @@ export const CLOSED = 9
 export const TICK = 10
 export const NOTIFY = 11
 export const STOPPED = 12
+export const TIMER_DUE = 20
+export const DATAGRAM = 21
+/** The address of the IPv6 sender of the datagram that follows. */
+export const DATAGRAM_FROM = 22
+export const DATAGRAMS_LOST = 23
 
 /** Kinds of submission records: `[kind, slot, generation, a, b, c, d, e]`. */
 export const SEND_SLOT = 1
@@ -52,6 +61,13 @@ export const SHUTDOWN_WRITE = 4
 export const PAUSE = 5
 export const RESUME = 6
 export const ABORT = 7
+export const TIMER = 20
+export const TIMER_CANCEL = 21
+export const SEND_DATAGRAM = 22
+/** The address of the IPv6 receiver of the datagram that follows. */
+export const DATAGRAM_TO = 23
+/** A full slot of the datagram that follows, in front of the slot that it names itself. */
+export const DATAGRAM_SLOT = 24
 
 /** Flag of both send records: post SENT when the kernel has taken every byte up to the end of this piece. */
 export const WATCH = 1

@@ -39,6 +39,11 @@ export class Server<Bound extends boolean = boolean> {
     return this.#cluster.boundAddr as BoundAddress<Bound>
   }
 
+  /** What the UDP sockets of every worker are bound to, in the order in which they were asked for, with the ports that were chosen. */
+  get udpAddrs(): readonly SocketAddress[] {
+    return this.#cluster.udpAddrs
+  }
+
   /** How many workers there are. */
   get workers(): number {
     return this.#cluster.size

@@ -17,16 +17,19 @@ export interface SlabName {
 /** The slabs of one worker. */
 export class Slabs {
   private readonly native: NativePort
+  /** The number of the first slab. */
+  private readonly base: number
   private readonly memory: (ArrayBuffer | undefined)[] = []
   private readonly names = new WeakMap<ArrayBufferLike, SlabName>()
 
-  constructor(native: NativePort) {
+  constructor(native: NativePort, base: number) {
     this.native = native
+    this.base = base
   }
 
   /** A view of received bytes. */
   view(slab: number, offset: number, length: number): Buffer {
-    const memory = this.memory[slab] ?? this.wrap(slab)
+    const memory = this.memory[slab - this.base] ?? this.wrap(slab)
     try {
       return new FastBuffer(memory, offset, length)
     } catch {
@@ -45,14 +48,14 @@ export class Slabs {
 
   /** No more bytes will come in this slab: from here on only its chunks keep it alive. */
   retire(slab: number): void {
-    this.memory[slab] = undefined
+    this.memory[slab - this.base] = undefined
   }
 
   private wrap(slab: number): ArrayBuffer {
     const memory = this.native.wrapSlab(slab)
     // Handing one chunk to another thread would take everyone else's bytes in the slab along: it is copied instead, or refused.
     markAsUntransferable(memory)
-    this.memory[slab] = memory
+    this.memory[slab - this.base] = memory
     this.names.set(memory, { slab, use: this.native.slabGeneration(slab) << SLAB_GENERATION_SHIFT })
     return memory
   }

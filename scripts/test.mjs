@@ -21,6 +21,7 @@ try {
   await runStage('types', 'tsc', ['-p', 'tsconfig.json'])
   await runStage('index.d.ts', 'node', ['scripts/types.mjs', '--check'])
   await runStage('types of the tests', 'tsc', ['-p', 'tsconfig.test.json'])
+  await runStage('types of the examples', 'tsc', ['-p', 'tsconfig.examples.json'])
   await runStage('lint of Rust', 'cargo', [
     'clippy',
     '--locked',

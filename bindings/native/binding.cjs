@@ -843,4 +843,5 @@ module.exports.probe = nativeBinding.probe
 module.exports.protocol = nativeBinding.protocol
 module.exports.shutdownCluster = nativeBinding.shutdownCluster
 module.exports.startCluster = nativeBinding.startCluster
+module.exports.udpAddresses = nativeBinding.udpAddresses
 module.exports.version = nativeBinding.version

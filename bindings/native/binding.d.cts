@@ -101,6 +101,10 @@ export interface NativeConfig {
   tickTimeoutUs?: number
   /** Set TCP_NODELAY. */
   tcpNodelay?: boolean
+  /** Addresses that every worker binds a UDP socket to; port 0 = one that is free, the same for all. */
+  udpBind?: Array<Bind>
+  /** Timers that may be armed per worker. */
+  timerSlots?: number
 }
 
 /** The provided-buffer ring of each worker. */
@@ -144,6 +148,9 @@ export declare function shutdownCluster(cluster: number): void
 
 /** Binds and listens; every worker is handed connections from now on. Returns null for a cluster without an address. */
 export declare function startCluster(cluster: number): BoundAddress | null
+
+/** The addresses of a cluster's UDP sockets, in the order of `udpBind`: every worker has one socket for each. */
+export declare function udpAddresses(cluster: number): Array<BoundAddress>
 
 /** The version of the native library, which equals the version of the npm package it was built for. */
 export declare function version(): string

@@ -58,9 +58,14 @@ pub(crate) fn record(slot: u32, generation: u32, which: u32, address: SocketAddr
 }
 
 /// The bytes of an address as they lie in memory, four at a time.
-fn words_of(ip: Ipv6Addr) -> [u32; 4] {
+pub(crate) fn words_of(ip: Ipv6Addr) -> [u32; 4] {
     let octets = ip.octets();
     std::array::from_fn(|word| u32::from_le_bytes(std::array::from_fn(|byte| octets[word * 4 + byte])))
+}
+
+/// The address whose bytes [`words_of`] has made words of.
+pub(crate) fn bytes_of(words: [u32; 4]) -> [u8; 16] {
+    std::array::from_fn(|byte| words[byte / 4].to_le_bytes()[byte % 4])
 }
 
 #[cfg(test)]
@@ -102,5 +107,7 @@ mod tests {
         assert_eq!(v6.values[0], 1 | 6 << 8 | 80 << 16);
         assert_eq!(v6.values[1].to_le_bytes(), [1, 2, 3, 4]);
         assert_eq!(v6.values[4].to_le_bytes(), [0, 0, 0, 15]);
+        let ip: Ipv6Addr = "102:304::f".parse().unwrap();
+        assert_eq!(Ipv6Addr::from(bytes_of(words_of(ip))), ip);
     }
 }

@@ -12,14 +12,16 @@ use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
-use ringline::driver::{Chunk, ConnToken, ConnectError, Driver, Host};
+use ringline::driver::{Chunk, ConnToken, ConnectError, Driver, Host, UdpToken};
 use ringline_ring::Kernel;
 
+use crate::datagrams::{Arrival, Datagrams, Waiting};
 use crate::protocol::{LOCAL, PEER, Record, completion, control};
 use crate::send_slots::SendSlots;
 use crate::shared_memory::{Part, SharedMemory};
 use crate::shared_ring::{Place, Producer};
 use crate::slabs::{Exports, OfferedSlabs};
+use crate::timers::Timers;
 use crate::{addresses, errno};
 
 /// Events that may wait for room before the worker stops turning.
@@ -38,6 +40,10 @@ enum Event {
     Ended { conn: ConnToken },
     Sent { conn: ConnToken },
     Closed { conn: ConnToken, errno: i32 },
+    Datagram(Waiting),
+    DatagramSlabRetired { slab: u32 },
+    DatagramsLost { udp: u32 },
+    TimerDue { number: u32 },
     Tick,
     Notified,
 }
@@ -77,6 +83,8 @@ pub(crate) struct Bridge<K: Kernel> {
     ring: Producer,
     slots: SendSlots,
     exports: Exports,
+    datagrams: Datagrams,
+    timers: Timers,
     pending: VecDeque<Event>,
     /// Slabs retired since the last delivery. The driver says so before it hands out the last chunk of the slab, but
     /// JavaScript must hear of it afterwards.
@@ -101,11 +109,14 @@ pub(crate) struct Bridge<K: Kernel> {
 
 impl<K: Kernel> Bridge<K> {
     /// The bridge of a worker that has not turned yet.
-    pub(crate) fn new(memory: Arc<SharedMemory>, send_slots: u32, offers: OfferedSlabs) -> Self {
+    pub(crate) fn new(driver: &Driver<K>, memory: Arc<SharedMemory>, offers: OfferedSlabs) -> Self {
+        let send_slots = driver.send_memory().slots();
         Self {
             ring: Producer::new(Arc::clone(&memory), Place::COMPLETIONS),
             slots: SendSlots::new(Arc::clone(&memory), send_slots),
-            exports: Exports::new(offers),
+            exports: Exports::new(offers.clone(), 0),
+            datagrams: Datagrams::new(driver, Arc::clone(&memory), offers),
+            timers: Timers::default(),
             memory,
             pending: VecDeque::new(),
             retired: Vec::new(),
@@ -125,6 +136,30 @@ impl<K: Kernel> Bridge<K> {
     #[inline]
     pub(crate) fn slots(&mut self) -> &mut SendSlots {
         &mut self.slots
+    }
+
+    /// The UDP sockets.
+    #[inline]
+    pub(crate) fn datagrams(&mut self) -> &mut Datagrams {
+        &mut self.datagrams
+    }
+
+    /// The timers of JavaScript.
+    pub(crate) fn timers(&mut self) -> &mut Timers {
+        &mut self.timers
+    }
+
+    /// Queues the datagram that was announced.
+    pub(crate) fn send_datagram(&mut self, driver: &mut Driver<K>, udp: u32, to: SocketAddr, len: u32) {
+        if !self.datagrams.send(driver, &mut self.slots, udp, to, len) {
+            self.datagram_lost(udp);
+        }
+    }
+
+    fn datagram_lost(&mut self, udp: u32) {
+        if self.datagrams.failed(udp) {
+            self.pending.push_back(Event::DatagramsLost { udp });
+        }
     }
 
     /// Whether so much waits for room that the worker must not turn.
@@ -228,6 +263,7 @@ impl<K: Kernel> Bridge<K> {
             }
         }
         self.exports.withdraw(&mut self.ring);
+        self.datagrams.withdraw(&mut self.ring);
         let hold = self.has_pending();
         if hold != self.holding {
             self.holding = hold;
@@ -298,6 +334,17 @@ impl<K: Kernel> Bridge<K> {
                     self.exports.retire(slab, self.ring.position());
                 }
             }
+            Event::Datagram(waiting) => self.write_datagram(waiting),
+            Event::DatagramSlabRetired { slab } => {
+                if let Some(record) = self.datagrams.retire(slab, self.ring.position()) {
+                    self.push(record);
+                }
+            }
+            Event::DatagramsLost { udp } => {
+                let record = self.datagrams.lost_record(udp);
+                self.push(record);
+            }
+            Event::TimerDue { number } => self.push(Record::of_worker(completion::TIMER_DUE, number)),
             Event::Tick => {
                 self.push(Record::of_worker(completion::TICK, 0));
                 self.tick = Tick::Written(self.ring.position());
@@ -316,6 +363,15 @@ impl<K: Kernel> Bridge<K> {
         }
         self.write_conn(completion::DATA, conn, [chunk.slab(), chunk.offset(), chunk.len(), 0, 0]);
         driver.release(chunk);
+    }
+
+    #[inline]
+    fn write_datagram(&mut self, waiting: Waiting) {
+        let (from, record) = self.datagrams.records(waiting);
+        if let Some(from) = from {
+            self.push(from);
+        }
+        self.push(record);
     }
 
     fn write_opened(&mut self, driver: &Driver<K>, conn: ConnToken, peer: SocketAddr, kind: u32, values: [u32; 5]) {
@@ -400,6 +456,25 @@ impl<K: Kernel> Host<K> for Bridge<K> {
     #[inline]
     fn send_slot_free(&mut self, slot: u32) {
         self.slots.give_back(slot);
+        self.datagrams.slot_freed(slot);
+    }
+
+    #[inline]
+    fn datagram(&mut self, udp: UdpToken, peer: SocketAddr, payload: &[u8]) {
+        match self.datagrams.arrived(udp.index(), peer, payload) {
+            Arrival::Stored(retired, waiting) => {
+                if let Some(slab) = retired {
+                    self.pending.push_back(Event::DatagramSlabRetired { slab });
+                }
+                self.pending.push_back(Event::Datagram(waiting));
+            }
+            Arrival::Dropped => self.pending.push_back(Event::DatagramsLost { udp: udp.index() }),
+            Arrival::DroppedToo => {}
+        }
+    }
+
+    fn datagram_failed(&mut self, udp: UdpToken, _error: io::Error) {
+        self.datagram_lost(udp.index());
     }
 
     fn slab_retired(&mut self, slab: u32) {
@@ -412,7 +487,10 @@ impl<K: Kernel> Host<K> for Bridge<K> {
     }
 
     fn timer(&mut self, key: u64) {
-        self.due.push(key);
+        match self.timers.due(key) {
+            Some(number) => self.pending.push_back(Event::TimerDue { number }),
+            None => self.due.push(key),
+        }
     }
 
     fn doorbell(&mut self) {

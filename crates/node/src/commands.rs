@@ -25,8 +25,12 @@ pub(crate) enum Malformed {
     Kind(u32),
     /// There is no such send slot, or the worker has it already.
     SendSlot(u32),
-    /// A send of no bytes, or of more than the slot holds.
+    /// A send of no bytes, or of more or fewer than its slots are there for.
     Length(u32),
+    /// There is no such UDP socket, or the address of a datagram is missing.
+    Datagram(u32),
+    /// A timer with this number is armed already.
+    Timer(u32),
 }
 
 impl fmt::Display for Malformed {
@@ -36,6 +40,8 @@ impl fmt::Display for Malformed {
             Self::Kind(kind) => write!(f, "there is no submission of kind {kind}"),
             Self::SendSlot(slot) => write!(f, "send slot {slot} does not exist or is in use"),
             Self::Length(len) => write!(f, "a send of {len} bytes"),
+            Self::Datagram(udp) => write!(f, "a datagram of UDP socket {udp} that has no socket or no receiver"),
+            Self::Timer(number) => write!(f, "timer {number} is armed already"),
         }
     }
 }
@@ -94,6 +100,18 @@ fn carry_out<K: Kernel>(record: Record, driver: &mut Driver<K>, bridge: &mut Bri
         submission::PAUSE => driver.pause_receive(conn),
         submission::RESUME => driver.resume_receive(conn),
         submission::ABORT => driver.abort(conn, None),
+        submission::TIMER => return arm_timer(record, driver, bridge),
+        submission::TIMER_CANCEL => {
+            bridge.timers().cancel(driver, record.values[0]);
+            return Ok(());
+        }
+        submission::SEND_DATAGRAM => return send_datagram(record, driver, bridge),
+        submission::DATAGRAM_TO => {
+            let [a, b, c, d, _] = record.values;
+            bridge.datagrams().announce_receiver([a, b, c, d], record.generation);
+            return Ok(());
+        }
+        submission::DATAGRAM_SLOT => return announce_slot(record.values[0], bridge),
         kind => return Err(Malformed::Kind(kind)),
     };
     Ok(())
@@ -143,5 +161,37 @@ fn send_chunk<K: Kernel>(
         Ok(_) => {}
         Err(chunk) => driver.release(chunk),
     }
+    Ok(())
+}
+
+fn arm_timer<K: Kernel>(record: Record, driver: &mut Driver<K>, bridge: &mut Bridge<K>) -> Result<(), Malformed> {
+    let [number, low, high, ..] = record.values;
+    let delay_ns = u64::from(low) | u64::from(high) << 32;
+    if bridge.timers().arm(driver, number, delay_ns) { Ok(()) } else { Err(Malformed::Timer(number)) }
+}
+
+fn announce_slot<K: Kernel>(slot: u32, bridge: &mut Bridge<K>) -> Result<(), Malformed> {
+    if !bridge.slots().take(slot) {
+        return Err(Malformed::SendSlot(slot));
+    }
+    bridge.datagrams().announce_slot(slot);
+    Ok(())
+}
+
+#[inline]
+fn send_datagram<K: Kernel>(record: Record, driver: &mut Driver<K>, bridge: &mut Bridge<K>) -> Result<(), Malformed> {
+    let (udp, meta) = (record.slot, record.generation);
+    let [slot, len, word, ..] = record.values;
+    if !bridge.datagrams().has(udp) {
+        return Err(Malformed::Datagram(udp));
+    }
+    // The announced slots are full, and this one takes the rest, which may be nothing only when there is nothing at all.
+    let (before, most) = bridge.datagrams().lengths(driver.send_memory().slot_size());
+    if len > most || (len <= before && before > 0) {
+        return Err(Malformed::Length(len));
+    }
+    announce_slot(slot, bridge)?;
+    let to = bridge.datagrams().receiver(meta, word).ok_or(Malformed::Datagram(udp))?;
+    bridge.send_datagram(driver, udp, to, len);
     Ok(())
 }

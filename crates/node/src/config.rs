@@ -5,6 +5,7 @@ use napi_derive::napi;
 use ringline::{Config, ConfigBuilder};
 
 use crate::errors::Failure;
+use crate::{Bind, addresses};
 
 /// The provided-buffer ring of each worker.
 #[napi(object)]
@@ -57,6 +58,10 @@ pub struct NativeConfig {
     pub tick_timeout_us: Option<f64>,
     /// Set TCP_NODELAY.
     pub tcp_nodelay: Option<bool>,
+    /// Addresses that every worker binds a UDP socket to; port 0 = one that is free, the same for all.
+    pub udp_bind: Option<Vec<Bind>>,
+    /// Timers that may be armed per worker.
+    pub timer_slots: Option<f64>,
 }
 
 impl NativeConfig {
@@ -76,6 +81,11 @@ impl NativeConfig {
         builder = set(builder, "sendCopySlotSize", self.send_copy_slot_size, ConfigBuilder::send_copy_slot_size)?;
         builder = set(builder, "flushIntervalUs", self.flush_interval_us, ConfigBuilder::flush_interval_us)?;
         builder = set(builder, "tickTimeoutUs", self.tick_timeout_us, ConfigBuilder::tick_timeout_us)?;
+        builder = set(builder, "timerSlots", self.timer_slots, ConfigBuilder::timer_slots)?;
+        if let Some(binds) = &self.udp_bind {
+            let addresses = binds.iter().map(|bind| addresses::parse(&bind.ip, bind.port));
+            builder = builder.udp_bind(addresses.collect::<Result<_, _>>()?);
+        }
         if let Some(sqpoll) = self.sqpoll {
             builder = builder.sqpoll(sqpoll);
         }
@@ -158,6 +168,8 @@ mod tests {
             flush_interval_us: None,
             tick_timeout_us: None,
             tcp_nodelay: None,
+            udp_bind: None,
+            timer_slots: None,
         }
     }
 

@@ -15,7 +15,8 @@ use napi::{Env, sys};
 use ringline::Config;
 use ringline::assembly::{HostKind, assemble};
 use ringline::cluster::Member;
-use ringline::driver::SendMemory;
+use ringline::driver::{Driver, SendMemory};
+use ringline_ring::Uring;
 
 use crate::doorbell::JsDoorbell;
 use crate::errors::Failure;
@@ -63,7 +64,7 @@ pub(crate) fn attach(
 ) -> Result<Started, Failure> {
     let member = cluster.enter(worker)?;
     let config = &cluster.config;
-    let memory = SharedMemory::new(config.send_copy_count, config.max_connections)
+    let memory = SharedMemory::new(config.send_copy_count, config.max_connections + config.udp_bind.len() as u32)
         .map_err(|error| Failure::system(&error, "mmap", None))?;
     let offers = OfferedSlabs::default();
     let mailbox = Arc::<Mailbox>::default();
@@ -173,10 +174,10 @@ struct Plan {
 impl Plan {
     /// The whole life of a ring thread.
     fn carry_out(self, ready: &mpsc::SyncSender<Result<Arc<SendMemory>, Failure>>) {
-        let driver = match assemble(&self.config, self.member.index(), HostKind::JavaScript) {
+        let driver = match self.make_driver() {
             Ok(driver) => driver,
-            Err(error) => {
-                let _ = ready.send(Err(error.into()));
+            Err(failure) => {
+                let _ = ready.send(Err(failure));
                 return;
             }
         };
@@ -189,6 +190,15 @@ impl Plan {
         // Who waits for this joins the thread when it gives up.
         let _ = ready.send(Ok(send_memory));
         worker.run();
+    }
+
+    /// The driver, with its UDP sockets.
+    fn make_driver(&self) -> Result<Driver<Uring>, Failure> {
+        let mut driver = assemble(&self.config, self.member.index(), HostKind::JavaScript)?;
+        for &address in &self.config.udp_bind {
+            driver.bind_udp(address).map_err(|error| Failure::system(&error, "bind", Some(address)))?;
+        }
+        Ok(driver)
     }
 }
 

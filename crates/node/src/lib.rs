@@ -17,6 +17,7 @@ mod addresses;
 mod bridge;
 mod commands;
 mod config;
+mod datagrams;
 mod doorbell;
 mod environment;
 mod errno;
@@ -32,6 +33,7 @@ mod shared_ring;
 mod slabs;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod wake_function;
 mod worker;
 
@@ -115,7 +117,7 @@ pub fn create_cluster(env: &Env, config: NativeConfig, bind: Option<Bind>) -> Re
     let create = || {
         let config = config.read()?;
         let bind = bind.map(|bind| addresses::parse(&bind.ip, bind.port)).transpose()?;
-        Ok(registry::create(config, bind))
+        registry::create(config, bind)
     };
     create().map_err(|failure: errors::Failure| failure.into_js(env))
 }
@@ -147,6 +149,13 @@ pub fn attach_worker<'env>(
 pub fn start_cluster(env: &Env, cluster: u32) -> Result<Option<BoundAddress>> {
     let bound = registry::find(cluster).and_then(|cluster| cluster.start());
     Ok(bound.map_err(|failure| failure.into_js(env))?.map(BoundAddress::from))
+}
+
+/// The addresses of a cluster's UDP sockets, in the order of `udpBind`: every worker has one socket for each.
+#[napi(catch_unwind)]
+pub fn udp_addresses(env: &Env, cluster: u32) -> Result<Vec<BoundAddress>> {
+    let cluster = registry::find(cluster).map_err(|failure| failure.into_js(env))?;
+    Ok(cluster.config.udp_bind.iter().copied().map(BoundAddress::from).collect())
 }
 
 /// Asks every worker to refuse connections, close those it has and end. Any thread may call it, any number of times.

@@ -27,6 +27,11 @@ pub(crate) mod size {
         SUBMISSION_RING_RECORDS = 4096;
         /// Number of control words.
         CONTROL_WORDS = 160;
+        /// Slabs with numbers from here on hold datagrams: they are the arena's, not those that connections receive into.
+        DATAGRAM_SLABS = 1 << 30;
+        /// Datagrams of one socket that may be on their way out. `sentBytes` counts, behind the words of the connections
+        /// and by the socket's index, those that have left or failed.
+        DATAGRAMS_IN_FLIGHT_MAX = 1024;
     }
 }
 
@@ -90,6 +95,17 @@ pub(crate) mod completion {
         NOTIFY = 11;
         /// The ring thread has ended: a = errno, 0 when it was asked to. Nothing follows.
         STOPPED = 12;
+        /// A timer is due: a = its number.
+        TIMER_DUE = 20;
+        /// A datagram arrived: slot = index of the UDP socket, generation = family << 8 | port << 16 of the sender,
+        /// a = slab, b = offset, c = length, d = address of an IPv4 sender.
+        DATAGRAM = 21;
+        /// The address of the IPv6 sender of the datagram that follows: generation = scope, a to d = the bytes of the
+        /// address in network order.
+        DATAGRAM_FROM = 22;
+        /// What a UDP socket (slot) has lost so far: a = datagrams that were received and dropped because JavaScript did
+        /// not keep up, b = datagrams that could not be sent.
+        DATAGRAMS_LOST = 23;
     }
 }
 
@@ -110,6 +126,18 @@ pub(crate) mod submission {
         RESUME = 6;
         /// Close now; queued sends are dropped.
         ABORT = 7;
+        /// Arm a timer: a = its number, which no armed timer has; b and c = low and high word of the delay in nanoseconds.
+        TIMER = 20;
+        /// Disarm timer a, if it is armed.
+        TIMER_CANCEL = 21;
+        /// Send a datagram: slot = index of the UDP socket, generation = family << 8 | port << 16 of the receiver, a = the
+        /// last of its send slots, b = length of the datagram, c = address of an IPv4 receiver.
+        SEND_DATAGRAM = 22;
+        /// The IPv6 address of the receiver of the next SEND_DATAGRAM: generation = scope, a to d = the bytes of the
+        /// address in network order.
+        DATAGRAM_TO = 23;
+        /// The next SEND_DATAGRAM begins in this full send slot (a), or goes on in it.
+        DATAGRAM_SLOT = 24;
     }
 }
 
@@ -178,8 +206,8 @@ mod tests {
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
         for kinds in [completion::ALL, submission::ALL] {
-            for (index, (name, kind)) in kinds.iter().enumerate() {
-                assert_eq!(*kind as usize, index + 1, "{name}");
+            for pair in kinds.windows(2) {
+                assert!(pair[0].1 < pair[1].1, "{pair:?}");
             }
         }
     }

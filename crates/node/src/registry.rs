@@ -22,6 +22,8 @@ pub(crate) struct Registered {
     cluster: Arc<Cluster<OwnedFd>>,
     bind: Option<SocketAddr>,
     seats: Mutex<Vec<Seat>>,
+    /// Sockets that keep the ports which the system chose for UDP until the workers have bound theirs.
+    reserved: Mutex<Vec<OwnedFd>>,
     started: AtomicBool,
 }
 
@@ -36,8 +38,14 @@ enum Seat {
     Ready,
 }
 
-/// Registers a cluster and returns its identifier, which is unique in the process and never used again.
-pub(crate) fn create(config: Config, bind: Option<SocketAddr>) -> u32 {
+/// Registers a cluster and returns its identifier, which is unique in the process and never used again. UDP addresses
+/// without a port get one.
+///
+/// # Errors
+///
+/// When a UDP address without a port cannot be had.
+pub(crate) fn create(mut config: Config, bind: Option<SocketAddr>) -> Result<u32, Failure> {
+    let reserved = reserve_ports(&mut config.udp_bind)?;
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let workers = config.workers();
@@ -46,10 +54,23 @@ pub(crate) fn create(config: Config, bind: Option<SocketAddr>) -> u32 {
         cluster: Cluster::new(workers),
         bind,
         seats: Mutex::new(vec![Seat::Vacant; workers]),
+        reserved: Mutex::new(reserved),
         started: AtomicBool::new(false),
     };
     lock(&CLUSTERS).insert(id, Arc::new(registered));
-    id
+    Ok(id)
+}
+
+/// Has the system choose a port for each address that leaves it open: one for all workers.
+fn reserve_ports(addresses: &mut [SocketAddr]) -> Result<Vec<OwnedFd>, Failure> {
+    let mut sockets = Vec::new();
+    for address in addresses.iter_mut().filter(|address| address.port() == 0) {
+        let reserved = ringline_ring::bind_datagram(*address);
+        let (socket, bound) = reserved.map_err(|error| Failure::system(&error, "bind", Some(*address)))?;
+        *address = bound;
+        sockets.push(socket);
+    }
+    Ok(sockets)
 }
 
 /// The cluster of an identifier.
@@ -120,6 +141,7 @@ impl Registered {
         if self.started.swap(true, Ordering::AcqRel) {
             return Err(Failure::new("ERR_RINGLINE_CLUSTER_STARTED", "the cluster was started already".to_owned()));
         }
+        lock(&self.reserved).clear();
         let Some(address) = self.bind else { return Ok(None) };
         self.cluster.listen(address).map(Some).map_err(|error| {
             self.shut_down();
@@ -129,6 +151,7 @@ impl Registered {
 
     /// Asks every worker to close everything and to end.
     pub(crate) fn shut_down(&self) {
+        lock(&self.reserved).clear();
         self.cluster.shutdown();
     }
 }
@@ -149,7 +172,7 @@ mod tests {
 
     fn registered(workers: usize) -> (u32, Arc<Registered>) {
         let config = ConfigBuilder::new().workers(workers).build().unwrap();
-        let id = create(config, Some("127.0.0.1:0".parse().unwrap()));
+        let id = create(config, Some("127.0.0.1:0".parse().unwrap())).unwrap();
         (id, find(id).unwrap())
     }
 

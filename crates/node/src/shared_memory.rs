@@ -29,7 +29,8 @@ pub(crate) enum Part {
     Submissions,
     /// The ring of freed send slots.
     FreeSlots,
-    /// One word per connection slot: bytes that the kernel took on that slot, ever.
+    /// One word per connection slot: bytes that the kernel took on that slot, ever. Behind them, one word per UDP socket:
+    /// datagrams that have left it.
     SentBytes,
 }
 
@@ -46,19 +47,19 @@ pub(crate) struct SharedMemory {
 }
 
 impl SharedMemory {
-    /// Maps the memory of a worker with that many send slots and connection slots. Pages are touched as they are used.
+    /// Maps the memory of a worker with that many send slots and words of `SentBytes`. Pages are touched as they are used.
     ///
     /// # Errors
     ///
     /// ENOMEM.
-    pub(crate) fn new(send_slots: u32, connections: u32) -> io::Result<Arc<Self>> {
+    pub(crate) fn new(send_slots: u32, sent_words: u32) -> io::Result<Arc<Self>> {
         let free_slots = send_slots.checked_next_power_of_two().ok_or(io::ErrorKind::OutOfMemory)?;
         let lengths = [
             CONTROL_WORDS as usize * WORD_BYTES,
             COMPLETION_RING_RECORDS as usize * RECORD_BYTES,
             SUBMISSION_RING_RECORDS as usize * RECORD_BYTES,
             free_slots as usize * WORD_BYTES,
-            connections as usize * WORD_BYTES,
+            sent_words as usize * WORD_BYTES,
         ];
         let mut end = 0;
         let parts = lengths.map(|len| {
@@ -78,6 +79,11 @@ impl SharedMemory {
     pub(crate) fn part(&self, part: Part) -> (*mut u8, usize) {
         let (offset, len) = self.parts[part as usize];
         (self.region.as_ptr().wrapping_add(offset), len)
+    }
+
+    /// Number of words of a part.
+    pub(crate) fn words(&self, part: Part) -> u32 {
+        (self.parts[part as usize].1 / WORD_BYTES) as u32
     }
 
     /// A word of a part.

@@ -77,11 +77,20 @@ pub(crate) struct Exports {
     offered: Vec<bool>,
     /// Slabs whose retirement was published, with the position behind that record.
     retired: VecDeque<(u32, u32)>,
+    /// What JavaScript adds to the numbers of these slabs, so that they differ from others on offer.
+    base: u32,
 }
 
 impl Exports {
-    pub(crate) fn new(offers: OfferedSlabs) -> Self {
-        Self { offers, offered: Vec::new(), retired: VecDeque::new() }
+    /// Offers slabs under their numbers plus `base`.
+    pub(crate) fn new(offers: OfferedSlabs, base: u32) -> Self {
+        Self { offers, offered: Vec::new(), retired: VecDeque::new(), base }
+    }
+
+    /// Retired slabs of which JavaScript has not read that they are.
+    #[inline]
+    pub(crate) fn unread(&self) -> usize {
+        self.retired.len()
     }
 
     /// Whether records may name the slab.
@@ -97,7 +106,7 @@ impl Exports {
             self.offered.resize(slab as usize + 1, false);
         }
         self.offered[slab as usize] = true;
-        let before = self.offers.lock().insert(slab, Offer { handle, wrapped: false });
+        let before = self.offers.lock().insert(self.base + slab, Offer { handle, wrapped: false });
         debug_assert!(before.is_none(), "slab {slab} was used again while it was on offer");
     }
 
@@ -115,7 +124,7 @@ impl Exports {
                 return;
             }
             self.retired.pop_front();
-            let offer = self.offers.lock().remove(&slab);
+            let offer = self.offers.lock().remove(&(self.base + slab));
             drop(offer);
         }
     }

@@ -88,7 +88,7 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
         sleeper: S,
         tick_ns: u64,
     ) -> Self {
-        let bridge = Bridge::new(Arc::clone(&memory), driver.send_memory().slots(), offers);
+        let bridge = Bridge::new(&driver, Arc::clone(&memory), offers);
         if tick_ns > 0 {
             driver.arm_timer(driver.clock() + tick_ns, TICK);
         }

@@ -6,6 +6,7 @@
 
 mod accept;
 mod advance;
+mod arena;
 mod chains;
 mod connect;
 mod connection;
@@ -38,6 +39,7 @@ use std::sync::Arc;
 use ringline_ring::{Completion, Doorbell, Entered, FileIndex, Kernel, Op, Tag, Wait};
 
 pub use accept::AdoptError;
+pub use arena::{Arena, Stored};
 pub use chains::CHAIN_LINKS_MAX;
 pub use connect::ConnectError;
 pub use file_refused::{FileRefused, Misaligned, Place};
