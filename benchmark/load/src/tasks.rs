@@ -21,7 +21,9 @@ const CONNECT_TIMEOUT_MS: u64 = 5000;
 /// How often a load that waits for the server looks at the clock all the same.
 const TICK_US: u64 = 20_000;
 const SUBMISSIONS: u32 = 4096;
-const RECEIVE_BUFFER_BYTES: u32 = 64 * 1024;
+const RECEIVE_BUFFER_BYTES: usize = 16 * 1024;
+const RECEIVE_BUFFERS_MIN: usize = 16;
+const RECEIVE_BUFFERS_MAX: usize = 1024;
 const SEND_SLOT_BYTES_MIN: usize = 256;
 const SEND_SLOT_BYTES_MAX: usize = 16 * 1024;
 /// What a writer has under way at a time.
@@ -64,12 +66,15 @@ fn configuration(options: &Options) -> Result<Config, ringline::Error> {
     let slot_bytes = in_flight.next_power_of_two().clamp(SEND_SLOT_BYTES_MIN, SEND_SLOT_BYTES_MAX);
     // One more than fits: the next message is queued before the kernel has given the slot of the last one back.
     let slots_per_connection = in_flight.div_ceil(slot_bytes) + 1;
+    // Twice what can come at a time, and no more: the fewer they are, the more of them the cache holds.
+    let receive_buffers = (2 * connections * in_flight).div_ceil(RECEIVE_BUFFER_BYTES).next_power_of_two();
     Config::builder()
         .workers(1)
         .pin_to_core(false)
         .sq_entries(SUBMISSIONS)
         .max_connections(connections as u32)
-        .recv_buffer_size(RECEIVE_BUFFER_BYTES)
+        .recv_buffer_size(RECEIVE_BUFFER_BYTES as u32)
+        .recv_ring_size(receive_buffers.clamp(RECEIVE_BUFFERS_MIN, RECEIVE_BUFFERS_MAX) as u16)
         .send_copy_slot_size(slot_bytes as u32)
         .send_copy_count((connections * slots_per_connection) as u32)
         // Per connection a reader and a writer, and one task that keeps the rate.
