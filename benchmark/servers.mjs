@@ -44,7 +44,7 @@ export const servers = [
     id: 'ringline',
     title: 'ringline (TypeScript)',
     mainThreadIsJs: true,
-    build: () => run('npx', ['--no-install', 'tsc', '-p', here('tsconfig.json')]),
+    build: () => run(here('../node_modules/.bin/tsc'), ['-p', here('tsconfig.json')]),
     command: () => [process.execPath, here('bin/ringline.js')],
     version: () => firstLine([process.execPath, '--version']),
   },

@@ -1,4 +1,5 @@
-// The echo server on ringline: the received chunk is sent as it lies. One worker, its handler on this thread.
+// The echo server on ringline: the received chunk is sent as it lies. One worker, its handler on this thread. With
+// `--wait-for-sends` it takes the next chunk of a connection only when the last one is out.
 import { type AsyncEventHandler, ConfigBuilder, type ConnCtx, RinglineBuilder } from 'ringline'
 
 class Echo implements AsyncEventHandler {
@@ -11,10 +12,20 @@ class Echo implements AsyncEventHandler {
   }
 }
 
+class WaitingEcho implements AsyncEventHandler {
+  static createForWorker(): WaitingEcho {
+    return new WaitingEcho()
+  }
+
+  async onData(conn: ConnCtx, chunk: Buffer): Promise<void> {
+    await conn.send(chunk)
+  }
+}
+
+const handler = process.argv.includes('--wait-for-sends') ? WaitingEcho : Echo
 const config = new ConfigBuilder().workers(1).pinToCore(false).build()
-const server = await new RinglineBuilder(config).bind('127.0.0.1:0').launch(Echo)
-const port = Number(String(server.boundAddr).split(':').at(-1))
-console.log(JSON.stringify({ port, pid: process.pid }))
+const server = await new RinglineBuilder(config).bind('127.0.0.1:0').launch(handler)
+console.log(JSON.stringify({ port: server.boundAddr.port, pid: process.pid }))
 
 process.once('SIGTERM', () => {
   server.shutdown()

@@ -108,15 +108,15 @@ impl Measurement {
     }
 
     /// One line of JSON; call it after the run.
-    pub(crate) fn into_json(self, options: &Options) -> String {
-        let (Some(first), Some(last), Some(latencies)) = (self.first, self.last, self.window_latencies_ns) else {
+    pub(crate) fn to_json(&self, options: &Options) -> String {
+        let (Some(first), Some(last), Some(latencies)) = (&self.first, &self.last, &self.window_latencies_ns) else {
             unreachable!("a run ends only after its window");
         };
         let requests = latencies.len();
         let seconds = (last.at_ns - first.at_ns) as f64 / 1e9;
         let load_cpu_ns = last.load_cpu_ns - first.load_cpu_ns;
-        let server = match (first.server, last.server) {
-            (Some(before), Some(after)) => after.since(&before).to_json(),
+        let server = match (&first.server, &last.server) {
+            (Some(before), Some(after)) => after.since(before).to_json(),
             _ => "null".to_owned(),
         };
         let rate = options.rate.map_or("null".to_owned(), |rate| rate.to_string());

@@ -25,6 +25,8 @@ ringline-load: load on a TCP echo server, every byte verified; prints one line o
 const CONNECTIONS_MAX: usize = 30_000;
 const SIZE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const PIPELINE_MAX: usize = 1024;
+/// What a connection may have in flight without a writer of its own.
+const IN_FLIGHT_BYTES_MAX: u64 = 64 * 1024;
 
 pub(crate) enum Command {
     Run(Options),
@@ -49,6 +51,17 @@ impl Options {
     /// The sizes of the messages of connection `id`.
     pub(crate) fn sizes(&self, id: usize) -> Sizes {
         if self.verify_random { Sizes::random(self.seed, id) } else { Sizes::Fixed(self.size_bytes) }
+    }
+
+    /// Bytes that a connection has in flight at most; none when they are too many to be queued all at once.
+    pub(crate) fn in_flight_bytes(&self) -> Option<u64> {
+        let bytes = self.size_bytes * self.pipeline as u64;
+        (!self.verify_random && bytes <= IN_FLIGHT_BYTES_MAX).then_some(bytes)
+    }
+
+    /// Whether messages are sent piece by piece, each when the one before is out.
+    pub(crate) fn is_bulk(&self) -> bool {
+        self.in_flight_bytes().is_none()
     }
 
     /// A soak wants a long period, so that almost no displaced byte can be right by chance; a measurement wants a stream

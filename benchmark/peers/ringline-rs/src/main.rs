@@ -1,8 +1,12 @@
-//! The echo server on ringline's Rust API: one worker, sends into the copy pool without waiting.
+//! The echo server on ringline's Rust API: one worker, sends into the copy pool without waiting. With `--wait-for-sends` it
+//! takes the next piece of a connection only when the last one is out.
 
 use std::future::Future;
 
 use ringline::{AsyncEventHandler, ConfigBuilder, ConnCtx, Error, ParseResult, RinglineBuilder};
+
+/// Most bytes that are sent back at a time when sends are waited for.
+const PIECE_BYTES_MAX: usize = 16 * 1024;
 
 struct Echo;
 
@@ -29,10 +33,45 @@ async fn serve(conn: ConnCtx) {
     }
 }
 
+struct WaitingEcho;
+
+impl AsyncEventHandler for WaitingEcho {
+    fn create_for_worker(_worker: usize) -> Self {
+        WaitingEcho
+    }
+
+    fn on_accept(&self, conn: ConnCtx) -> impl Future<Output = ()> + 'static {
+        serve_waiting(conn)
+    }
+}
+
+/// Takes more only when the last piece is out, which slows down a client that does not read.
+async fn serve_waiting(conn: ConnCtx) {
+    loop {
+        let mut sent = None;
+        let read = conn.with_data(|data| {
+            let piece = &data[..data.len().min(PIECE_BYTES_MAX)];
+            sent = Some(conn.send(piece));
+            ParseResult::Consumed(piece.len())
+        });
+        if read.await == 0 {
+            return;
+        }
+        let Some(sent) = sent else { return };
+        if sent.await.is_err() {
+            return;
+        }
+    }
+}
+
 fn main() -> Result<(), Error> {
+    if std::env::args().any(|argument| argument == "--wait-for-sends") { run::<WaitingEcho>() } else { run::<Echo>() }
+}
+
+fn run<H: AsyncEventHandler>() -> Result<(), Error> {
     let config = ConfigBuilder::new().workers(1).pin_to_core(false).build()?;
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    let (server, workers) = RinglineBuilder::new(config).bind(address).launch::<Echo>()?;
+    let (server, workers) = RinglineBuilder::new(config).bind(address).launch::<H>()?;
     let port = server.bound_addr().map_or(0, |bound| bound.port());
     println!("{{\"port\":{port},\"pid\":{}}}", std::process::id());
     for worker in workers {

@@ -1,0 +1,98 @@
+// @ts-check
+// `npm run idle`: holds many idle connections to the TypeScript server and to the Rust one. It fails when one costs more than 1 KiB of
+// resident memory, when a server that has nothing to do uses CPU time, or when a connection no longer echoes after that.
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+
+import { startServer } from './process.mjs'
+import { servers } from './servers.mjs'
+import { mebibytes, vitals } from './vitals.mjs'
+
+const USAGE = `npm run idle -- [options]
+
+  --connections N      default 10000
+  --seconds S          for which an idle server's CPU time is watched (default 3)`
+
+const BYTES_PER_CONNECTION_MAX = 1024
+/** One tick of the clock that `ps` and `top` show. */
+const CPU_NS_MAX = 10_000_000
+const CONNECTING_AT_A_TIME = 200
+/** Collectors and compilers of a server that was busy a moment ago finish their work in this time. */
+const SETTLE_MS = 2000
+const ANYWHERE = { cpu: null, scheduler: /** @type {const} */ ('other') }
+
+const { values: options } = parseArgs({
+  options: {
+    connections: { type: 'string', default: '10000' },
+    seconds: { type: 'string', default: '3' },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+})
+
+/** @param {import('node:net').Socket} socket */
+async function echoes(socket) {
+  socket.write('.')
+  const [echo] = await once(socket, 'data')
+  if (String(echo) !== '.') throw new Error(`a connection was answered ${JSON.stringify(String(echo))} instead of "."`)
+}
+
+/** @param {number} port @param {number} count */
+async function hold(port, count) {
+  const sockets = []
+  while (sockets.length < count) {
+    const batch = Array.from({ length: Math.min(CONNECTING_AT_A_TIME, count - sockets.length) }, () =>
+      connect({ port, host: '127.0.0.1', noDelay: true }),
+    )
+    await Promise.all(batch.map((socket) => once(socket, 'connect')))
+    sockets.push(...batch)
+    // Connections are accepted in order: when the last one is served, all are.
+    await echoes(batch[batch.length - 1])
+  }
+  return sockets
+}
+
+/** @param {number} pid */
+async function idleCpuNs(pid) {
+  const before = vitals(pid).cpuNs
+  await sleep(Number(options.seconds) * 1e3)
+  return vitals(pid).cpuNs - before
+}
+
+/** @param {import('./servers.mjs').Server} server */
+async function measure(server) {
+  server.build()
+  const count = Number(options.connections)
+  const running = await startServer(server.command(), ANYWHERE)
+  /** @type {import('node:net').Socket[]} */
+  let sockets = []
+  try {
+    const before = vitals(running.pid).residentBytes
+    sockets = await hold(running.port, count)
+    await sleep(SETTLE_MS)
+    const held = vitals(running.pid).residentBytes
+    const cpuNs = await idleCpuNs(running.pid)
+    for (const socket of sockets) await echoes(socket)
+    const each = (held - before) / count
+    console.log(`${server.title}: ${count} idle connections, each of which still echoes after that`)
+    console.log(`  resident ${mebibytes(before)} → ${mebibytes(held)}: ${each.toFixed(0)} bytes per connection`)
+    console.log(`  CPU time over ${options.seconds} s of idleness: ${(cpuNs / 1e6).toFixed(3)} ms`)
+    if (each > BYTES_PER_CONNECTION_MAX)
+      throw new Error(`${server.title}: more than ${BYTES_PER_CONNECTION_MAX} bytes per connection`)
+    if (cpuNs >= CPU_NS_MAX) throw new Error(`${server.title}: an idle server uses CPU time`)
+  } finally {
+    for (const socket of sockets) socket.destroy()
+    await running.stop()
+  }
+}
+
+async function main() {
+  if (options.help) return console.log(USAGE)
+  for (const server of servers.filter(({ id }) => id.startsWith('ringline'))) await measure(server)
+}
+
+main().catch((error) => {
+  console.error(`idle: ${error.message}`)
+  process.exitCode = 1
+})
