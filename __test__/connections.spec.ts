@@ -139,10 +139,20 @@ test.serial('j7 chunks that are kept never change while the connection goes on',
   t.true(kept.every(({ chunk, digest }) => hash(chunk) === digest))
 })
 
+/** Tries every way in which memory can leave its owner; Node may refuse some, and older versions lack others. */
+function giveAway(memory: ArrayBuffer & { transfer?(): ArrayBuffer }): void {
+  try {
+    structuredClone(memory, { transfer: [memory] })
+  } catch (error) {
+    if ((error as Error).name !== 'DataCloneError') throw error
+  }
+  memory.transfer?.()
+}
+
 test.serial('j10 a chunk given away by transfer harms no other connection', async (t) => {
   const server = await serve(t, {
     onData(conn, chunk) {
-      if (String(chunk) === 'give away') structuredClone(chunk, { transfer: [chunk.buffer as ArrayBuffer] })
+      if (String(chunk) === 'give away') giveAway(chunk.buffer as ArrayBuffer & { transfer?(): ArrayBuffer })
       conn.sendNowait('ok')
     },
   })

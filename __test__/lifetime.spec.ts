@@ -39,6 +39,14 @@ test.serial('j13 after unref() the process ends when nothing else keeps it', asy
   t.deepEqual([code, signal], [0, null])
 })
 
+// Node 24 aborts at the exit of a process that holds external memory with a detach key of its own.
+test.serial('a process that has received bytes ends by itself with code 0', async (t) => {
+  const child = start(t, 'received')
+  const { code, signal, output } = await ending(child)
+  t.deepEqual([code, signal], [0, null], output)
+  t.is(output, 'received ping\n')
+})
+
 for (const [how, expected] of [
   ['exit', [7, null]],
   ['throw', [1, null]],

@@ -3,7 +3,6 @@
  * slab is the worker's business, and how long a slab lives is decided by who still holds a view of it.
  */
 
-import { markAsUntransferable } from 'node:worker_threads'
 import { FastBuffer, type NativePort } from './port.js'
 import { SLAB_GENERATION_SHIFT } from './protocol.js'
 
@@ -52,9 +51,10 @@ export class Slabs {
   }
 
   private wrap(slab: number): ArrayBuffer {
+    // Handing one chunk to another thread would take everyone else's bytes in the slab along. Node refuses that by itself for external
+    // memory. Marking it once more must not be done: since Node 24 the mark sets a detach key, and Node, which detaches external memory
+    // without one at its exit, then aborts the process.
     const memory = this.native.wrapSlab(slab)
-    // Handing one chunk to another thread would take everyone else's bytes in the slab along: it is copied instead, or refused.
-    markAsUntransferable(memory)
     this.memory[slab - this.base] = memory
     this.names.set(memory, { slab, use: this.native.slabGeneration(slab) << SLAB_GENERATION_SHIFT })
     return memory
