@@ -166,6 +166,55 @@ fn a_chain_goes_out_to_a_peer_that_has_finished_sending() {
 }
 
 #[test]
+fn chains_that_the_kernel_breaks_and_chains_that_are_too_long_arrive_whole_and_in_order() {
+    /// So long that the kernel tires of waiting for room and breaks the chain; and a chain of four is longer than the
+    /// result of a send can tell.
+    const LONG: u32 = 900 << 20;
+    static SENT: Mutex<Option<usize>> = Mutex::new(None);
+    /// Zeroes that are never written, so that they share one page, and never read to their end either.
+    struct Zeroes(ringline::MemoryRegion, u32);
+    // SAFETY: nobody writes to the region.
+    unsafe impl ringline::SendGuard for Zeroes {
+        fn as_ptr_len(&self) -> (*const u8, u32) {
+            (self.0.as_ptr(), self.1)
+        }
+        fn region(&self) -> ringline::RegionId {
+            ringline::RegionId::UNREGISTERED
+        }
+    }
+    handler!(Gigabytes, conn => async move {
+        let region = ringline::MemoryRegion::allocate(LONG as usize).unwrap();
+        let zeroes = |len| GuardBox::new(Zeroes(region.clone(), len));
+        let chain = |count| {
+            conn.send_chain(|chain| (0..count).fold(chain, |chain, _| chain.guard(zeroes(LONG)).copy(b"between")))
+        };
+        let (broken, too_long) = join(chain(1), chain(4)).await;
+        *SENT.lock().unwrap() = Some(broken.unwrap() + too_long.unwrap());
+    });
+    let server = Running::server::<Gigabytes>(config());
+    let mut stream = server.connect();
+    let expected = 5 * (LONG as usize + 7);
+    let (mut buffer, zeroes) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+    let (mut received, mut marks) = (0, Vec::new());
+    while received < expected {
+        let count = stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "the stream ended after {received} bytes");
+        // A comparison of slices is quick where a look at each byte is not.
+        if buffer[..count] != zeroes[..count] {
+            let others = buffer[..count].iter().enumerate().filter(|(_, byte)| **byte != 0);
+            marks.extend(others.map(|(at, byte)| (received + at, *byte)));
+        }
+        received += count;
+    }
+    let between = |round| {
+        let start = round * (LONG as usize + 7) + LONG as usize;
+        b"between".iter().enumerate().map(move |(at, byte)| (start + at, *byte))
+    };
+    assert_eq!(marks, (0..5).flat_map(between).collect::<Vec<_>>());
+    eventually("both chains have resolved", || *SENT.lock().unwrap() == Some(expected));
+}
+
+#[test]
 fn chains_have_bounds_and_can_be_disabled() {
     static REFUSED: Mutex<Vec<String>> = Mutex::new(Vec::new());
     handler!(Bounds, conn => async move {

@@ -2,8 +2,9 @@
 //!
 //! For the rule that one send of a connection is in flight at a time, a chain is one send: it starts when everything that
 //! was queued before it is out, and what was queued after it starts when its last link has completed. Its links wait for
-//! room by themselves, because a link that came back short would break the chain. Where a link fails all the same, what
-//! it has sent is taken off the queue, and the rest fails with the connection or goes out as plain sends.
+//! room by themselves, because a link that came back short would break the chain. Where one does all the same (Linux 6.18
+//! gives up after it has waited for room 128 times), what it has sent is taken off the queue, and the rest goes out as
+//! plain sends. An error ends the connection, as that of any send.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -16,6 +17,10 @@ use super::{ConnToken, Driver, Host, file_of};
 
 /// Links of a chain at most.
 pub const CHAIN_LINKS_MAX: usize = 64;
+
+/// Bytes of a chain at most: the results of its links are added up, and a result has 31 bits. What is longer goes out
+/// plainly.
+const CHAIN_BYTES_MAX: u64 = 1 << 30;
 
 // A connection counts its operations in eight bits: a chain, and some beside it.
 const _: () = assert!(CHAIN_LINKS_MAX <= 200);
@@ -37,6 +42,12 @@ struct Chain {
     begin: u64,
     /// The end of each link.
     ends: Vec<u64>,
+}
+
+impl Chain {
+    fn bytes(&self) -> u64 {
+        self.ends.last().map_or(0, |end| end - self.begin)
+    }
 }
 
 /// A chain in flight.
@@ -109,7 +120,7 @@ impl<K: Kernel> Driver<K> {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         let Some(chained) = self.chains.by_slot.get_mut(&conn.slot()) else { return };
         let Some(chain) = chained.waiting.pop_front() else { return };
-        let (file, end) = (file_of(conn), chain.ends.last().copied().unwrap_or(chain.begin));
+        let (file, bytes) = (file_of(conn), chain.bytes());
         let tag = Tag::new(Kind::Chain as u8, conn.slot(), conn.generation());
         let mut links: Vec<(Op, Tag)> = Vec::new();
         let mut gathers = Vec::new();
@@ -127,20 +138,22 @@ impl<K: Kernel> Driver<K> {
             }
         }
         connection.sending = Sending::InFlight;
-        connection.in_flight = (end - chain.begin) as u32;
-        connection.tail_in_flight = connection.queued == end;
+        connection.in_flight = bytes as u32;
+        connection.tail_in_flight = connection.queued == chain.begin + bytes;
         connection.operations += links.len() as u8;
         chained.active = Some(Active { pending: links.len(), sent: 0, error: 0, gathers, cancelled: false });
         self.metrics.sends += links.len() as u64;
         self.submitter.push_chain(links);
     }
 
-    /// Whether the chain at the front of the queue has to go out plainly: after the peer's FIN the kernel's own wait for
-    /// room ends at once, room or not, and would keep it busy.
+    /// Lets the chain at the front of the queue go out plainly if it has to: when it is too long, or after the peer's FIN,
+    /// when the kernel's own wait for room ends at once, room or not, and would keep it busy.
     pub(super) fn loosen_chain(&mut self, conn: ConnToken) -> bool {
         let Some(connection) = self.connections.get(conn.slot(), conn.generation()) else { return false };
-        let loosened = connection.receive == Receive::Ended;
-        if loosened && let Some(chained) = self.chains.by_slot.get_mut(&conn.slot()) {
+        let Some(chained) = self.chains.by_slot.get_mut(&conn.slot()) else { return false };
+        let too_long = chained.waiting.front().is_some_and(|chain| chain.bytes() > CHAIN_BYTES_MAX);
+        let loosened = too_long || connection.receive == Receive::Ended;
+        if loosened {
             chained.waiting.pop_front();
             self.forget_if_done(conn);
         }
