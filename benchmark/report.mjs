@@ -11,8 +11,11 @@ import { grouped } from './summary.mjs'
 const number = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 const micro = (/** @type {number} */ value) => (value < 10 ? value.toFixed(1) : number.format(value))
 const nano = (/** @type {number} */ value) => number.format(value)
+/** Nothing is said against a main thread that did nothing. */
 const ratio = (/** @type {Row['cpuRatio']} */ value) =>
-  value === null ? '' : `${value.ratio.toFixed(3)} (${value.low.toFixed(3)} – ${value.high.toFixed(3)})`
+  value === null || !Number.isFinite(value.ratio)
+    ? ''
+    : `${value.ratio.toFixed(3)} (${value.low.toFixed(3)} – ${value.high.toFixed(3)})`
 
 export const placementTitle = (/** @type {string} */ placement) =>
   placement === 'one' ? 'server and load on one CPU' : 'server and load on a CPU each'

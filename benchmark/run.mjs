@@ -153,6 +153,12 @@ async function measurePlacement(planned, entries, placement) {
   return samples
 }
 
+/** One line per run, so that a file of hundreds of them stays readable. @param {{ samples: Sample[] }} result */
+function json({ samples, ...rest }) {
+  const lines = samples.map((sample) => `  ${JSON.stringify(sample)}`)
+  return `${JSON.stringify(rest, null, 1).slice(0, -2)},\n "samples": [\n${lines.join(',\n')}\n ]\n}\n`
+}
+
 async function main() {
   if (options.help) return console.log(USAGE)
   const planned = plan()
@@ -185,9 +191,11 @@ async function main() {
   const write = (/** @type {string} */ extension, /** @type {string} */ text) =>
     writeFileSync(new URL(`results/${options.name}${extension}`, import.meta.url), text)
   const table = markdown(result)
-  write('.json', `${JSON.stringify(result, null, 1)}\n`)
+  write('.json', json(result))
   write('.md', table)
   for (const placement of planned.placements) write(`-${placement}-cpu.svg`, plot(result, placement))
+  const headline = result.summary.filter((row) => row.cell === HEADLINE && row.placement === 'one')
+  if (headline.length > 0) write('-headline.svg', plot({ ...result, summary: headline }, 'one'))
   console.log(table)
 }
 

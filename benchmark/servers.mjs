@@ -46,7 +46,7 @@ export const servers = [
     mainThreadIsJs: true,
     build: () => run(here('../node_modules/.bin/tsc'), ['-p', here('tsconfig.json')]),
     command: () => [process.execPath, here('bin/ringline.js')],
-    version: () => firstLine([process.execPath, '--version']),
+    version: () => `on Node ${firstLine([process.execPath, '--version'])}`,
   },
   {
     id: 'ringline-rs',
@@ -91,7 +91,7 @@ export const servers = [
     mainThreadIsJs: true,
     build: installRuntimes,
     command: () => [...deno(), 'run', '--allow-net', here('peers/deno-listen.ts')],
-    version: () => firstLine([...deno(), '--version']),
+    version: () => firstLine([...deno(), '--version']).split(' ')[1],
   },
 ]
 
