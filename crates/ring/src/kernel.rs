@@ -79,6 +79,14 @@ pub trait Kernel {
     /// Queues one operation; it is submitted by the next [`enter`](Kernel::enter) or earlier.
     fn push(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull>;
 
+    /// Queues operations that run one after the other, all of them or none. When one fails or does less than it was asked
+    /// to, those behind it complete with −ECANCELED.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room for all of them, or never will be: a submission queue must have as many entries.
+    fn push_chain(&mut self, links: &[(Op, Tag)]) -> Result<(), QueueFull>;
+
     /// Submits what is queued and waits as asked. Completions are then collected with [`reap`](Kernel::reap).
     ///
     /// # Errors

@@ -15,6 +15,7 @@ mod affinity;
 mod aligned;
 mod buffer_group;
 mod buffer_test;
+pub mod clock;
 mod completion;
 mod datagram;
 mod descriptors;
@@ -52,5 +53,6 @@ pub use op::{
 };
 pub use probe::{Capabilities, Unavailable, probe};
 pub use setup::{RingSettings, SetupError, SubmissionPolling};
+pub use sockets::bind_datagram;
 pub use tag::{SLOT_BITS, SLOT_MAX, Tag};
 pub use uring::Uring;

@@ -215,6 +215,14 @@ pub enum Op {
         /// What to send.
         message: PinnedMessage,
     },
+    /// Send gathered bytes, all of them, waiting for room as often as necessary: a link of a
+    /// [chain](crate::Kernel::push_chain). A short count means that it failed.
+    SendMessageAll {
+        /// The connection.
+        file: FileIndex,
+        /// What to send.
+        message: PinnedMessage,
+    },
     /// Send bytes from where they lie, otherwise as [`Op::Send`]. Where the result says that more follows, the memory is in
     /// use until a second completion, the notification; [`Completion::was_copied`](crate::Completion::was_copied) says
     /// there whether the kernel copied after all.

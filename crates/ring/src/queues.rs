@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use io_uring::cqueue::{self, Entry32};
-use io_uring::squeue::{self, Entry128};
+use io_uring::squeue::{self, Entry128, EntryMarker, Flags, SubmissionQueue};
 use io_uring::{IoUring, Parameters, Submitter};
 
 use crate::descriptors::Descriptors;
@@ -69,6 +69,27 @@ impl Queues {
                 let entry = submission::wide_entry(op, doorbell, descriptors.as_mut()).user_data(tag.bits());
                 // SAFETY: as above.
                 unsafe { ring.submission().push(&entry) }.map_err(|_| QueueFull)
+            }
+        }
+    }
+
+    /// Stores operations as links of a chain, all of them or none.
+    pub(crate) fn push_chain(&mut self, links: &[(Op, Tag)], doorbell: RawFd) -> Result<(), QueueFull> {
+        match self {
+            Self::Usual(ring) => {
+                let entry = |&(op, tag): &(Op, Tag)| submission::entry(op, doorbell).user_data(tag.bits());
+                store_linked(ring.submission(), links, entry, squeue::Entry::flags)
+            }
+            Self::Plain(ring, descriptors) => {
+                let entry =
+                    |&(op, tag): &(Op, Tag)| submission::plain_entry(op, doorbell, descriptors).user_data(tag.bits());
+                store_linked(ring.submission(), links, entry, squeue::Entry::flags)
+            }
+            Self::Wide(ring, descriptors) => {
+                let entry = |&(op, tag): &(Op, Tag)| {
+                    submission::wide_entry(op, doorbell, descriptors.as_mut()).user_data(tag.bits())
+                };
+                store_linked(ring.submission(), links, entry, Entry128::flags)
             }
         }
     }
@@ -160,4 +181,23 @@ fn copy(entries: impl Iterator<Item = cqueue::Entry>, into: &mut [Completion]) -
         going_on += u32::from(completion.more());
     }
     (count, going_on)
+}
+
+/// Stores linked entries. The kernel sees them when the queue is dropped, all at once.
+fn store_linked<E: EntryMarker>(
+    mut queue: SubmissionQueue<'_, E>,
+    links: &[(Op, Tag)],
+    mut entry: impl FnMut(&(Op, Tag)) -> E,
+    with_flags: fn(E, Flags) -> E,
+) -> Result<(), QueueFull> {
+    if queue.capacity() - queue.len() < links.len() {
+        return Err(QueueFull);
+    }
+    for (index, link) in links.iter().enumerate() {
+        // The last one would link to whatever is queued next.
+        let flags = if index + 1 < links.len() { Flags::IO_LINK } else { Flags::empty() };
+        // SAFETY: as in `Queues::push`.
+        unsafe { queue.push(&with_flags(entry(link), flags)) }.map_err(|_| QueueFull)?;
+    }
+    Ok(())
 }

@@ -33,7 +33,11 @@ pub(crate) fn listen(address: SocketAddr, options: &SocketOptions) -> io::Result
 
 /// Opens a UDP socket bound to `address`, and tells the address it is bound to. Each worker binds its own socket to the
 /// same address, so SO_REUSEPORT is always set and the kernel spreads the peers.
-pub(crate) fn bind_datagram(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
+///
+/// # Errors
+///
+/// What socket or bind answer: EADDRINUSE, EACCES, EADDRNOTAVAIL, …
+pub fn bind_datagram(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
     let socket = open(address, libc::SOCK_DGRAM)?;
     set(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, true)?;
     bind(&socket, address)?;

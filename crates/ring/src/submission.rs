@@ -12,6 +12,9 @@ use crate::{Direction, FileIndex, NVME_URING_CMD_IO, Op, OpenHow};
 /// submission, with a short count or −EAGAIN, instead of arming a poll and sending at a time of its own choice.
 const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
+/// A link of a chain waits instead: it would break the chain by coming back short.
+const SEND_ALL_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+
 /// Permissions of a file that an open creates, before the umask of the process takes some away.
 const CREATE_MODE: libc::mode_t = 0o666;
 
@@ -43,6 +46,9 @@ macro_rules! entry {
             }
             Op::SendMessage { file, message } => {
                 opcode::SendMsg::new($target(file), message.0).flags(SEND_FLAGS as u32).build()
+            }
+            Op::SendMessageAll { file, message } => {
+                opcode::SendMsg::new($target(file), message.0).flags(SEND_ALL_FLAGS as u32).build()
             }
             Op::SendZeroCopy { file, bytes, buffer } => opcode::SendZc::new($target(file), bytes.address, bytes.len)
                 .flags(SEND_FLAGS)

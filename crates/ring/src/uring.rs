@@ -30,7 +30,7 @@ use crate::queues::Queues;
 use crate::setup::{self, RingSettings, SetupError, SetupFlags};
 use crate::{
     Adopted, Completion, DeviceFacts, Doorbell, Entered, FileFacts, FileIndex, Kernel, Op, ProvidedBuffer, QueueFull,
-    SocketOptions, Tag, Wait, buffer_test, files, nvme, sockets,
+    SocketOptions, Tag, Wait, buffer_test, clock, files, nvme, sockets,
 };
 
 /// An io_uring instance. It belongs to the thread that makes it.
@@ -231,6 +231,18 @@ impl Kernel for Uring {
         Ok(())
     }
 
+    fn push_chain(&mut self, links: &[(Op, Tag)]) -> Result<(), QueueFull> {
+        let doorbell = self.doorbell.raw_fd();
+        if self.queues.push_chain(links, doorbell).is_err() {
+            // A failure is not lost: see `store_when_full`.
+            let _ = self.submit();
+            self.queues.push_chain(links, doorbell)?;
+        }
+        self.in_flight += links.len() as u32;
+        self.inline_queued += links.iter().filter(|(op, _)| op.completes_inline()).count() as u32;
+        Ok(())
+    }
+
     #[inline]
     fn enter(&mut self, wait: Wait) -> io::Result<Entered> {
         if self.sqpoll {
@@ -264,10 +276,7 @@ impl Kernel for Uring {
 
     #[inline]
     fn now(&self) -> u64 {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: the structure lives across the call, which cannot fail for this clock.
-        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+        clock::now()
     }
 
     fn incremental_buffers(&self) -> bool {

@@ -33,22 +33,24 @@ pub fn assemble(config: &Config, index: usize, host: HostKind) -> Result<Driver<
         nvme: config.nvme.is_some(),
         ..RingSettings::new(config.sq_entries, settings.fixed_files())
     })?;
-    Driver::new(kernel, settings).map_err(Error::BufferRegistration)
+    let mut driver = Driver::new(kernel, settings).map_err(Error::BufferRegistration)?;
+    driver.register_memory(&config.registered_regions).map_err(Error::BufferRegistration)?;
+    Ok(driver)
 }
 
 fn settings(config: &Config, host: HostKind) -> DriverSettings {
     DriverSettings {
         max_connections: config.max_connections,
-        udp_sockets_max: 0,
+        udp_sockets_max: config.udp_bind.len() as u32,
         receive_entries: config.recv_buffer.ring_size,
         receive_buffer_size: config.recv_buffer.buffer_size,
         receive_group: config.recv_buffer.bgid,
         receive_for_keeps: host == HostKind::JavaScript,
         send_slots: config.send_copy_count,
         send_slot_size: config.send_copy_slot_size,
-        guards_max: 0,
-        zero_copy_threshold: 0,
-        sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: false },
+        guards_max: config.send_slab_slots,
+        zero_copy_threshold: config.send_zc_threshold,
+        sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: config.reuse_port },
         disk: disk_limits(config),
         flush_interval_ns: config.flush_interval_us.saturating_mul(1000),
     }

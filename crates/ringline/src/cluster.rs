@@ -52,11 +52,13 @@ struct Start {
     pending: usize,
     /// The first failure.
     failure: Option<Error>,
-    /// What became of the order to listen.
+    /// The worker that was told to listen last.
+    listener: usize,
+    /// What became of that order.
     bound: Option<io::Result<SocketAddr>>,
 }
 
-/// The worker that owns the listener.
+/// The worker that owns the listener, unless each has one.
 const ACCEPTOR: usize = 0;
 
 impl<S> Cluster<S> {
@@ -71,7 +73,7 @@ impl<S> Cluster<S> {
             mailboxes: (0..workers).map(mailbox).collect(),
             routed: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
-            start: Mutex::new(Start { pending: workers, failure: None, bound: None }),
+            start: Mutex::new(Start { pending: workers, failure: None, listener: ACCEPTOR, bound: None }),
             changed: Condvar::new(),
         })
     }
@@ -116,7 +118,27 @@ impl<S> Cluster<S> {
     ///
     /// EADDRINUSE, EACCES, EADDRNOTAVAIL, …; ECONNABORTED when the worker has ended.
     pub fn listen(&self, address: SocketAddr) -> io::Result<SocketAddr> {
-        if self.post(ACCEPTOR, Message::Listen(address)).is_err() {
+        self.listen_on(ACCEPTOR, address)
+    }
+
+    /// As [`listen`](Self::listen), but every worker opens a listener of its own, for which their sockets must share
+    /// ports.
+    ///
+    /// # Errors
+    ///
+    /// Those of `listen`, from the first worker that has one.
+    pub fn listen_everywhere(&self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let bound = self.listen_on(ACCEPTOR, address)?;
+        let others = (0..self.workers()).filter(|&worker| worker != ACCEPTOR);
+        others.map(|worker| self.listen_on(worker, bound)).try_for_each(|result| result.map(drop))?;
+        Ok(bound)
+    }
+
+    fn listen_on(&self, worker: usize, address: SocketAddr) -> io::Result<SocketAddr> {
+        let mut start = self.start();
+        (start.listener, start.bound) = (worker, None);
+        drop(start);
+        if self.post(worker, Message::Listen(address)).is_err() {
             return Err(worker_gone());
         }
         let mut start = self.start();
@@ -284,8 +306,8 @@ impl<S> Drop for Member<S> {
         drop(contents);
         drop(unread);
         self.report(Some(Error::HandlerPanicked { worker: self.index }));
-        if self.index == ACCEPTOR {
-            let mut start = self.cluster.start();
+        let mut start = self.cluster.start();
+        if self.index == start.listener {
             start.bound.get_or_insert_with(|| Err(worker_gone()));
             drop(start);
             self.cluster.changed.notify_all();

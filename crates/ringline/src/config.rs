@@ -4,9 +4,12 @@
 
 mod builder;
 
+use std::net::SocketAddr;
+
 use ringline_ring::{SLOT_MAX, available_cores};
 
-use crate::{DirectIoConfig, Error, NvmeConfig};
+use crate::driver::CHAIN_LINKS_MAX;
+use crate::{DirectIoConfig, Error, MemoryRegion, NvmeConfig};
 
 pub use builder::ConfigBuilder;
 
@@ -16,6 +19,14 @@ pub const RECV_RING_SIZE_MAX: u16 = 32_768;
 pub const SQ_ENTRIES_MAX: u32 = 32_768;
 /// Most bytes of a provided buffer, and of a send slot.
 pub const BUFFER_SIZE_MAX: u32 = 1 << 30;
+/// Most UDP sockets of a worker.
+pub const UDP_SOCKETS_MAX: usize = 1024;
+/// Most registered regions; the kernel's bound.
+pub const REGIONS_MAX: usize = 16_384;
+/// Most bytes of a registered region; the kernel's bound.
+pub const REGION_BYTES_MAX: usize = 1 << 30;
+/// Most sleeps and timeouts of a worker.
+pub const TIMER_SLOTS_MAX: u32 = 65_535;
 
 /// Most files, devices and disk operations of a worker.
 pub const DISK_LIMIT_MAX: u32 = 65_536;
@@ -89,6 +100,14 @@ pub struct Config {
     pub send_copy_count: u32,
     /// Bytes of a send slot. More than 0. Default 16,384.
     pub send_copy_slot_size: u32,
+    /// Guards of zero-copy sends that may be queued or in flight on a worker. More than 0. Default 512.
+    pub send_slab_slots: u32,
+    /// A guard of fewer bytes is copied by the kernel, because zero-copy does not pay for small payloads; 0 = always
+    /// zero-copy. Default 4096.
+    pub send_zc_threshold: u32,
+    /// Memory that every worker registers with the kernel; a [`RegionId`](crate::RegionId) is a position here. At most
+    /// 16,384 regions. Default none.
+    pub registered_regions: Vec<MemoryRegion>,
     /// While a large batch of completions is processed, submit what is pending at least this often, in microseconds;
     /// 0 = only after the batch. Default 100.
     pub flush_interval_us: u64,
@@ -97,8 +116,19 @@ pub struct Config {
     pub tick_timeout_us: u64,
     /// Set TCP_NODELAY on accepted and outbound sockets. Default true.
     pub tcp_nodelay: bool,
+    /// Every worker listens with its own SO_REUSEPORT socket, and the kernel chooses the worker of a connection by a hash of
+    /// its addresses: less balanced than the round-robin of the default, but no connection changes its worker. Default
+    /// false.
+    pub reuse_port: bool,
+    /// Addresses that every worker binds a UDP socket of its own to, with SO_REUSEPORT. At most 1024. Default none.
+    pub udp_bind: Vec<SocketAddr>,
+    /// Submissions of a [chain](crate::ConnCtx::send_chain) of sends. 0 to 64, and never more than `sq_entries`; 0 disables
+    /// chains. Default 16.
+    pub max_chain_length: u32,
     /// Tasks that [`spawn`](crate::spawn) may have running on a worker. More than 0. Default 256.
     pub standalone_task_capacity: usize,
+    /// Sleeps and timeouts that may be armed on a worker at a time. 1 to 65,535. Default 256.
+    pub timer_slots: u32,
     /// Files past the page cache, if wanted. Default none.
     pub direct_io: Option<DirectIoConfig>,
     /// NVMe commands, if wanted. They make the entries of a worker's ring twice as large. Default none.
@@ -120,10 +150,17 @@ impl Default for Config {
             recv_accumulator_limit: 128 << 20,
             send_copy_count: 1024,
             send_copy_slot_size: 16_384,
+            send_slab_slots: 512,
+            send_zc_threshold: 4096,
+            registered_regions: Vec::new(),
             flush_interval_us: 100,
             tick_timeout_us: 1000,
             tcp_nodelay: true,
+            reuse_port: false,
+            udp_bind: Vec::new(),
+            max_chain_length: 16,
             standalone_task_capacity: 256,
+            timer_slots: 256,
             direct_io: None,
             nvme: None,
         }
@@ -165,12 +202,21 @@ impl Config {
             self.max_connections,
             "between 1 and 16777215 (2^24 - 1)",
         )?;
+        let addresses = self.udp_bind.len();
+        check(addresses <= UDP_SOCKETS_MAX, "udp_bind", format!("{addresses} addresses"), "at most 1024 addresses")?;
+        check(
+            self.max_chain_length as usize <= CHAIN_LINKS_MAX,
+            "max_chain_length",
+            self.max_chain_length,
+            "between 0 and 64",
+        )?;
         check(
             self.standalone_task_capacity > 0,
             "standalone_task_capacity",
             self.standalone_task_capacity,
             "greater than 0",
-        )
+        )?;
+        check((1..=TIMER_SLOTS_MAX).contains(&self.timer_slots), "timer_slots", self.timer_slots, "between 1 and 65535")
     }
 
     fn validate_disk(&self) -> Result<(), Error> {
@@ -240,7 +286,16 @@ impl Config {
             "send_copy_slot_size",
             self.send_copy_slot_size,
             "between 1 and 1073741824 (1 GiB)",
-        )
+        )?;
+        check(self.send_slab_slots > 0, "send_slab_slots", self.send_slab_slots, "greater than 0")?;
+        let regions = self.registered_regions.len();
+        check(regions <= REGIONS_MAX, "registered_regions", format!("{regions} regions"), "at most 16384 regions")?;
+        for region in &self.registered_regions {
+            let len = region.len();
+            let legal = (1..=REGION_BYTES_MAX).contains(&len);
+            check(legal, "registered_regions", format!("{len} bytes"), "between 1 and 1073741824 bytes (1 GiB) each")?;
+        }
+        Ok(())
     }
 }
 

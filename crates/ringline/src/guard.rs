@@ -34,7 +34,16 @@ impl RegionId {
 /// # Safety
 ///
 /// The pointer must be valid for reads of the length, and the bytes must not change, from the moment the guard is handed
-/// over until it is dropped, also when the guard itself is moved. Both functions must answer the same each time.
+/// over until it is dropped, also when the guard itself is moved. Both functions must answer the same each time, and must
+/// not use the runtime.
+///
+/// `Bytes`, vectors and static slices (of less than 4 GiB) and [`RegionGuard`](crate::RegionGuard) are guards already:
+///
+/// ```
+/// # use ringline::GuardBox;
+/// let guard = GuardBox::new(bytes::Bytes::from(vec![7; 100_000]));
+/// assert_eq!(guard.as_ptr_len().1, 100_000);
+/// ```
 pub unsafe trait SendGuard: 'static {
     /// The first byte and the number of bytes.
     fn as_ptr_len(&self) -> (*const u8, u32);
@@ -139,6 +148,17 @@ unsafe impl SendGuard for Vec<u8> {
 
 // SAFETY: the bytes behind a `Bytes` are immutable, stay where they are, and live as long as it does.
 unsafe impl SendGuard for bytes::Bytes {
+    fn as_ptr_len(&self) -> (*const u8, u32) {
+        (self.as_ptr(), u32::try_from(self.len()).expect("a guard names less than 4 GiB"))
+    }
+
+    fn region(&self) -> RegionId {
+        RegionId::UNREGISTERED
+    }
+}
+
+// SAFETY: static bytes neither move nor change.
+unsafe impl SendGuard for &'static [u8] {
     fn as_ptr_len(&self) -> (*const u8, u32) {
         (self.as_ptr(), u32::try_from(self.len()).expect("a guard names less than 4 GiB"))
     }

@@ -6,9 +6,9 @@ mod driver_ctx;
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::{ConnCtx, DirectIoCompletion, NvmeCompletion};
+use crate::{ConnCtx, DirectIoCompletion, NvmeCompletion, UdpCtx};
 
-pub use crate::driver::ConnToken;
+pub use crate::driver::{ConnToken, UdpToken};
 pub use driver_ctx::DriverCtx;
 
 /// A worker's handler. Each worker has its own, made on its own thread, so nothing in it needs to be shared or locked.
@@ -51,6 +51,12 @@ pub trait AsyncEventHandler: Sized + 'static {
 
     /// Called once, before the loop; a future that it returns runs as a task. A panic makes the launch fail.
     fn on_start(&self) -> Option<Pin<Box<dyn Future<Output = ()> + 'static>>> {
+        None
+    }
+
+    /// Called once per UDP socket, after `on_start`; a future that it returns runs as a task. A panic makes the launch fail.
+    fn on_udp_bind(&self, udp: UdpCtx) -> Option<Pin<Box<dyn Future<Output = ()> + 'static>>> {
+        let _ = udp;
         None
     }
 

@@ -55,6 +55,15 @@ impl RinglineBuilder {
         self
     }
 
+    /// Binds a UDP socket to `address` on every worker, with SO_REUSEPORT: the kernel spreads the peers. May be called
+    /// several times; the handler gets each socket by
+    /// [`on_udp_bind`](crate::AsyncEventHandler::on_udp_bind). With port 0 the kernel chooses one, the same for all
+    /// workers; see [`ShutdownHandle::udp_addrs`].
+    pub fn bind_udp(mut self, address: SocketAddr) -> Self {
+        self.config.udp_bind.push(address);
+        self
+    }
+
     /// Starts the workers, waits until every one is ready, and only then listens.
     ///
     /// The soft limit of open files is raised as far as `max_connections` needs it.
@@ -62,14 +71,18 @@ impl RinglineBuilder {
     /// # Errors
     ///
     /// [`Error::InvalidConfig`], [`Error::ResourceLimit`], [`Error::RingSetup`], [`Error::BufferRegistration`],
-    /// [`Error::HandlerPanicked`], or [`Error::Io`] when a worker cannot be bound to its core or the address cannot be
-    /// listened on. Nothing is left then: no port, no thread, no descriptor.
-    pub fn launch<H: AsyncEventHandler>(self) -> Result<(ShutdownHandle, Vec<WorkerHandle>), Error> {
+    /// [`Error::PinFailed`], [`Error::HandlerPanicked`], or [`Error::Io`] when an address cannot be bound. Nothing is left then: no port, no thread, no descriptor.
+    pub fn launch<H: AsyncEventHandler>(mut self) -> Result<(ShutdownHandle, Vec<WorkerHandle>), Error> {
         self.config.validate()?;
+        // Held until every worker has bound its own socket to the same port.
+        let _reserved = reserve_ports(&mut self.config.udp_bind)?;
         let cluster = Cluster::new(self.config.workers());
         let mut threads = Vec::with_capacity(cluster.workers());
         match start::<H>(&self.config, self.address, &cluster, &mut threads) {
-            Ok(()) => Ok((ShutdownHandle { _end: Arc::new(EndOnDrop(Arc::clone(&cluster))), cluster }, threads)),
+            Ok(()) => {
+                let udp_addrs = self.config.udp_bind.into();
+                Ok((ShutdownHandle { _end: Arc::new(EndOnDrop(Arc::clone(&cluster))), cluster, udp_addrs }, threads))
+            }
             Err(error) => {
                 cluster.shutdown();
                 for thread in threads {
@@ -96,14 +109,27 @@ fn start<H: AsyncEventHandler>(
     }
     cluster.wait_ready()?;
     if let Some(address) = address {
-        cluster.listen(address).map_err(|error| refused(address, &error))?;
+        let bound = if config.reuse_port { cluster.listen_everywhere(address) } else { cluster.listen(address) };
+        bound.map_err(|error| refused("listen on", address, &error))?;
     }
     Ok(())
 }
 
-/// Says which address could not be listened on. The kind stays.
-fn refused(address: SocketAddr, error: &io::Error) -> Error {
-    Error::Io(io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+/// Has the kernel choose a port for each address that leaves it open. The sockets keep the ports.
+fn reserve_ports(addresses: &mut [SocketAddr]) -> Result<Vec<OwnedFd>, Error> {
+    let mut sockets = Vec::new();
+    for address in addresses.iter_mut().filter(|address| address.port() == 0) {
+        let reserved = ringline_ring::bind_datagram(*address);
+        let (socket, bound) = reserved.map_err(|error| refused("bind a UDP socket to", *address, &error))?;
+        *address = bound;
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+/// Says what could not be done with which address. The kind stays.
+pub(crate) fn refused(what: &str, address: SocketAddr, error: &io::Error) -> Error {
+    Error::Io(io::Error::new(error.kind(), format!("cannot {what} {address}: {error}")))
 }
 
 /// A worker's thread, from first to last.
@@ -142,6 +168,7 @@ fn run_worker<H: AsyncEventHandler>(config: &Config, mut member: Member<OwnedFd>
 #[derive(Clone)]
 pub struct ShutdownHandle {
     cluster: Arc<Cluster<OwnedFd>>,
+    udp_addrs: Arc<[SocketAddr]>,
     _end: Arc<EndOnDrop>,
 }
 
@@ -172,6 +199,13 @@ impl ShutdownHandle {
     pub fn bound_addr(&self) -> Option<SocketAddr> {
         self.cluster.bound_addr()
     }
+
+    /// The addresses of the UDP sockets, with the ports that were chosen: those of
+    /// [`udp_bind`](crate::Config::udp_bind), then those of [`bind_udp`](RinglineBuilder::bind_udp). A socket's place here
+    /// is its [`index`](crate::UdpCtx::index).
+    pub fn udp_addrs(&self) -> &[SocketAddr] {
+        &self.udp_addrs
+    }
 }
 
 impl std::fmt::Debug for ShutdownHandle {
@@ -179,6 +213,7 @@ impl std::fmt::Debug for ShutdownHandle {
         f.debug_struct("ShutdownHandle")
             .field("workers", &self.cluster.workers())
             .field("bound_addr", &self.bound_addr())
+            .field("udp_addrs", &self.udp_addrs)
             .field("stopping", &self.cluster.is_stopping())
             .finish()
     }

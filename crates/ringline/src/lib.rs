@@ -63,6 +63,7 @@ pub mod guard;
 pub mod handler;
 mod launch;
 pub mod nvme;
+mod region;
 mod runtime;
 
 pub use config::{Config, ConfigBuilder, RecvBufferConfig, WorkerConfig};
@@ -70,15 +71,19 @@ pub use direct_io::{
     AlignedBuffer, DirectIoCompletion, DirectIoConfig, DirectIoFile, DirectIoOp, DirectIoOptions, direct_io_fsync,
     direct_io_read, direct_io_write, open_direct_io_file, open_direct_io_file_with,
 };
-pub use error::Error;
+pub use error::{Elapsed, Error, TimerExhausted, UdpSendError};
 pub use guard::{GuardBox, RegionId, SendGuard};
-pub use handler::{AsyncEventHandler, ConnToken, DriverCtx};
+pub use handler::{AsyncEventHandler, ConnToken, DriverCtx, UdpToken};
 pub use launch::{RinglineBuilder, ShutdownHandle, WorkerHandle};
 pub use nvme::{
     NvmeCompletion, NvmeConfig, NvmeDevice, NvmeOp, NvmeStatus, nvme_flush, nvme_read, nvme_write, open_nvme_device,
 };
+pub use region::{MemoryRegion, RegionGuard};
 pub use runtime::{
-    ConnCtx, ConnectFuture, DiskIoFuture, DiskSyncFuture, OpenDeviceFuture, OpenFileFuture, ParseResult,
-    RECV_HIGH_WATER, RecvReadyFuture, SendFuture, TaskId, WithBytesFuture, WithDataFuture, connect,
-    connect_with_timeout, request_shutdown, spawn,
+    AsyncSendBuilder, ChainBuilder, ConnCtx, ConnectFuture, Deadline, DiskIoFuture, DiskSyncFuture, Either, Either3,
+    Join, Join3, MAX_GUARDS, MAX_IOVECS, OpenDeviceFuture, OpenFileFuture, ParseResult, RECV_HIGH_WATER,
+    RecvReadyFuture, Select, Select3, SendBuilder, SendFuture, SendPart, SleepFuture, TaskId, TimeoutFuture,
+    UDP_QUEUE_BYTES_MAX, UDP_QUEUE_DATAGRAMS_MAX, UdpCtx, UdpRecvFuture, WithBytesFuture, WithDataFuture, WorkerUsage,
+    connect, connect_with_timeout, join, join3, request_shutdown, select, select3, sleep, sleep_until, spawn, timeout,
+    timeout_at, try_sleep, try_sleep_until, try_timeout, try_timeout_at, worker_usage,
 };

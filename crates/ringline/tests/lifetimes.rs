@@ -227,6 +227,10 @@ fn d13_impossible_values_are_refused_with_field_value_and_range() {
         (build().send_copy_count(0), "send_copy_count", "0"),
         (build().send_copy_slot_size(0), "send_copy_slot_size", "0"),
         (build().standalone_task_capacity(0), "standalone_task_capacity", "0"),
+        (build().max_chain_length(65), "max_chain_length", "65"),
+        (build().send_slab_slots(0), "send_slab_slots", "0"),
+        (build().timer_slots(0), "timer_slots", "0"),
+        (build().timer_slots(65_536), "timer_slots", "65536"),
     ] {
         let text = refused(config.build());
         assert!(text.starts_with(&format!("{field} is {value}, but must be ")), "{text}");

@@ -1,8 +1,8 @@
 //! What must stay on its worker's thread and what may leave it, checked by the compiler.
 
 use ringline::{
-    ConnCtx, ConnToken, ConnectFuture, DriverCtx, Error, RecvReadyFuture, SendFuture, ShutdownHandle, TaskId,
-    WithBytesFuture, WithDataFuture,
+    ConnCtx, ConnToken, ConnectFuture, Deadline, DriverCtx, Error, RecvReadyFuture, SendFuture, ShutdownHandle,
+    SleepFuture, TaskId, WithBytesFuture, WithDataFuture,
 };
 
 /// Compiles only if the type is not `Send`: otherwise both implementations apply, and the call is ambiguous.
@@ -27,6 +27,7 @@ assert_not_send!(
     SendFuture,
     ConnectFuture,
     RecvReadyFuture,
+    SleepFuture,
     WithDataFuture<fn(&[u8]) -> ringline::ParseResult>,
     WithBytesFuture<fn(bytes::Bytes) -> ringline::ParseResult>,
 );
@@ -36,6 +37,7 @@ const fn assert_send_and_sync<T: Send + Sync>() {}
 const _: () = {
     assert_send_and_sync::<ShutdownHandle>();
     assert_send_and_sync::<ConnToken>();
+    assert_send_and_sync::<Deadline>();
     assert_send_and_sync::<Error>();
 };
 

@@ -34,6 +34,7 @@ impl SimKernel {
             Op::Close { file } => self.close(file, tag),
             Op::Cancel { target } => self.cancel(target, tag),
             Op::ReceiveDatagrams { .. } => self.violation("the simulated network has no datagrams"),
+            Op::SendMessageAll { .. } => self.violation("the simulated kernel knows no chains"),
             Op::Open { .. } | Op::Read { .. } | Op::Write { .. } | Op::Fsync { .. } | Op::NvmeCommand { .. } => {
                 self.violation("the simulated machine has no disk")
             }
@@ -224,5 +225,6 @@ const fn code(op: &Op) -> i32 {
         Op::NvmeCommand { .. } => 18,
         Op::SendZeroCopy { .. } => 12,
         Op::SendMessageZeroCopy { .. } => 13,
+        Op::SendMessageAll { .. } => 19,
     }
 }

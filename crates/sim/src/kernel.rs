@@ -190,6 +190,10 @@ impl Kernel for SimKernel {
         Ok(())
     }
 
+    fn push_chain(&mut self, _: &[(Op, Tag)]) -> Result<(), QueueFull> {
+        self.violation("the simulated kernel knows no chains")
+    }
+
     fn enter(&mut self, wait: Wait) -> io::Result<Entered> {
         let mut world = self.network.world();
         world.now_ns += world.options.enter_ns;

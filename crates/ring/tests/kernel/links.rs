@@ -1,5 +1,4 @@
-//! Linked submissions, which the runtime does not use yet: why a close would have to be a *hard* link. These tests speak
-//! to a bare ring.
+//! Linked submissions on a bare ring: why a close would have to be a *hard* link. (Chains of sends are in `chains.rs`.)
 
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, OwnedFd};

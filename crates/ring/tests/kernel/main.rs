@@ -1,6 +1,7 @@
 //! One small test for each behaviour of the kernel that the runtime relies on or works around.
 
 mod buffers;
+mod chains;
 mod closing;
 mod doorbell;
 mod echo;

@@ -1,7 +1,9 @@
 //! Setting the fields of a [`Config`] by name, in a chain.
 
+use std::net::SocketAddr;
+
 use super::{Config, RecvBufferConfig, WorkerConfig};
-use crate::{DirectIoConfig, Error, NvmeConfig};
+use crate::{DirectIoConfig, Error, MemoryRegion, NvmeConfig};
 
 /// Builds a [`Config`]. What is not set keeps its default.
 ///
@@ -71,14 +73,28 @@ impl ConfigBuilder {
         send_copy_count(u32) => send_copy_count;
         /// Sets [`Config::send_copy_slot_size`]; default 16,384 bytes.
         send_copy_slot_size(u32) => send_copy_slot_size;
+        /// Sets [`Config::send_slab_slots`]; default 512 guards.
+        send_slab_slots(u32) => send_slab_slots;
+        /// Sets [`Config::send_zc_threshold`]; default 4096 bytes.
+        send_zc_threshold(u32) => send_zc_threshold;
+        /// Sets [`Config::registered_regions`]; default none.
+        registered_regions(Vec<MemoryRegion>) => registered_regions;
         /// Sets [`Config::flush_interval_us`]; default 100 µs.
         flush_interval_us(u64) => flush_interval_us;
         /// Sets [`Config::tick_timeout_us`]; default 1000 µs.
         tick_timeout_us(u64) => tick_timeout_us;
         /// Sets [`Config::tcp_nodelay`]; default true.
         tcp_nodelay(bool) => tcp_nodelay;
+        /// Sets [`Config::reuse_port`]; default false.
+        reuse_port(bool) => reuse_port;
+        /// Sets [`Config::udp_bind`]; default none.
+        udp_bind(Vec<SocketAddr>) => udp_bind;
+        /// Sets [`Config::max_chain_length`]; default 16 links.
+        max_chain_length(u32) => max_chain_length;
         /// Sets [`Config::standalone_task_capacity`]; default 256 tasks.
         standalone_task_capacity(usize) => standalone_task_capacity;
+        /// Sets [`Config::timer_slots`]; default 256 armed sleeps and timeouts.
+        timer_slots(u32) => timer_slots;
         /// Sets [`Config::direct_io`]; default none.
         direct_io(Option<DirectIoConfig>) => direct_io;
         /// Sets [`Config::nvme`]; default none.

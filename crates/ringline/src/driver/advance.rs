@@ -154,6 +154,7 @@ impl<K: Kernel> Driver<K> {
             self.timers.cancel(timer);
         }
         let cancel_receive = connection.receive == Receive::Armed && !connection.receive_cancelled;
+        let chain_in_flight = connection.chained && connection.sending == Sending::InFlight;
         let cancel_poll = connection.sending == Sending::Blocked && !connection.poll_cancelled;
         connection.receive_cancelled |= cancel_receive;
         connection.poll_cancelled |= cancel_poll;
@@ -170,6 +171,9 @@ impl<K: Kernel> Driver<K> {
         }
         if cancel_poll {
             self.submit_cancel(conn, Kind::Writable);
+        }
+        if chain_in_flight {
+            self.cancel_chain(conn);
         }
     }
 

@@ -94,6 +94,8 @@ pub(super) struct Connection<S> {
     pub(super) sending: Sending,
     /// The newest piece of the queue is part of the send in flight and may not grow.
     pub(super) tail_in_flight: bool,
+    /// The queue holds chains, or one is in flight.
+    pub(super) chained: bool,
     /// Bytes of the send in flight.
     pub(super) in_flight: u32,
     /// A cancel of the poll for room is in flight.
@@ -146,6 +148,7 @@ impl<S> Connection<S> {
             receive_cancelled: false,
             sending: Sending::Idle,
             tail_in_flight: false,
+            chained: false,
             in_flight: 0,
             poll_cancelled: false,
             waits: 0,

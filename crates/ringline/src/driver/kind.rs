@@ -46,6 +46,10 @@ pub(super) enum Kind {
     DeviceClose = 38,
     /// A zero-copy send; slot and generation are the flight's.
     ZeroCopy = 14,
+    /// A link of a connection's chain.
+    Chain = 15,
+    /// A request to end a connection's chain.
+    CancelChain = 16,
 }
 
 impl Kind {
@@ -74,6 +78,8 @@ impl Kind {
             37 => Self::NvmeCommand,
             38 => Self::DeviceClose,
             14 => Self::ZeroCopy,
+            15 => Self::Chain,
+            16 => Self::CancelChain,
             _ => return None,
         })
     }

@@ -6,6 +6,7 @@
 
 mod accept;
 mod advance;
+mod chains;
 mod connect;
 mod connection;
 mod file_refused;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 use ringline_ring::{Completion, Doorbell, Entered, FileIndex, Kernel, Op, Tag, Wait};
 
 pub use accept::AdoptError;
+pub use chains::CHAIN_LINKS_MAX;
 pub use connect::ConnectError;
 pub use file_refused::{FileRefused, Misaligned, Place};
 pub use files::{FileCompletion, FileOp, FileToken};
@@ -46,15 +48,17 @@ pub use nvme::{CommandCompletion, DeviceToken, NvmeOp};
 pub use nvme_refused::{NvmeError, NvmeRefused};
 pub use nvme_status::NvmeStatus;
 pub use receive_buffers::SLAB_BYTES;
-pub use send::SendRefused;
+pub use send::{GATHER_MAX, SendRefused};
 pub use send_memory::SendMemory;
 pub use settings::{DiskLimits, DriverSettings};
 pub use slabs::{Chunk, SlabHandle};
+pub(crate) use slots::Slots;
 pub use timers::TimerId;
 pub use token::ConnToken;
 pub use udp::{DATAGRAM_BYTES_MAX, DatagramRefused, UdpToken};
 
 use accept::Acceptor;
+use chains::Chains;
 use connection::Connection;
 use files::Files;
 use kind::Kind;
@@ -62,7 +66,6 @@ use nvme::Devices;
 use receive_buffers::ReceiveBuffers;
 use send::Gather;
 use send_queue::Pieces;
-use slots::Slots;
 use submitter::Submitter;
 use timers::Timers;
 use udp::Udp;
@@ -119,6 +122,7 @@ pub struct Driver<K: Kernel> {
     /// Boxed, because each keeps its place while it is in flight.
     #[allow(clippy::vec_box)]
     gathers: Vec<Box<Gather>>,
+    chains: Chains,
     send_memory: Arc<SendMemory>,
     acceptor: Acceptor,
     udp: Udp,
@@ -165,6 +169,7 @@ impl<K: Kernel> Driver<K> {
             trim_timer: false,
             pieces: Pieces::new(),
             gathers: Vec::new(),
+            chains: Chains::new(),
             send_memory,
             acceptor: Acceptor::new(),
             zero_copy: ZeroCopy::new(settings.guards_max, settings.zero_copy_threshold),
@@ -286,6 +291,8 @@ impl<K: Kernel> Driver<K> {
             Some(Kind::Datagrams) => self.datagram_received(host, completion),
             Some(Kind::Datagram) => self.datagram_sent(host, completion),
             Some(Kind::DatagramRoom) => self.datagram_room(completion),
+            Some(Kind::Chain) => self.chain_completed(host, completion),
+            Some(Kind::CancelChain) => self.chain_cancel_completed(host, completion),
             Some(Kind::FileOpen) => self.file_open_completed(host, completion),
             Some(Kind::FileOperation) => self.file_operation_completed(host, completion),
             Some(Kind::FileClose) => self.file_close_completed(host, completion),

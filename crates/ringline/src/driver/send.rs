@@ -16,16 +16,16 @@ const ROOM_NS: u64 = 500_000;
 /// The longest such pause.
 const ROOM_NS_MAX: u64 = 16_000_000;
 /// Pieces that one send gathers at most.
-const GATHER_MAX: usize = 64;
+pub const GATHER_MAX: usize = 64;
 
 /// A message header and its vectors, at one place while a send is in flight.
 pub(super) struct Gather {
-    header: libc::msghdr,
-    vectors: [libc::iovec; GATHER_MAX],
+    pub(super) header: libc::msghdr,
+    pub(super) vectors: [libc::iovec; GATHER_MAX],
 }
 
 impl Gather {
-    fn new() -> Box<Self> {
+    pub(super) fn new() -> Box<Self> {
         // SAFETY: both are plain integers and pointers, for which zero is a value.
         Box::new(unsafe { std::mem::zeroed() })
     }
@@ -75,6 +75,9 @@ impl<K: Kernel> Driver<K> {
         let slot_size = self.send_memory.slot_size();
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return 0 };
         if connection.tail_in_flight || !connection.accepts_sends() {
+            return 0;
+        }
+        if connection.chained && self.chains.end_at(conn, connection.queued) {
             return 0;
         }
         match self.pieces.last(&connection.queue) {
@@ -141,8 +144,26 @@ impl<K: Kernel> Driver<K> {
     #[inline]
     pub(super) fn start_send<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        let mut until_chain = None;
+        if connection.chained {
+            let sent = connection.sent;
+            until_chain = self.chains.before_next(conn, sent);
+            if until_chain == Some(0) {
+                if !self.loosen_chain(conn) {
+                    return self.start_chain(conn);
+                }
+                until_chain = self.chains.before_next(conn, sent);
+            }
+        }
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         let mut gather = self.gathers.pop().unwrap_or_else(Gather::new);
-        let (count, all) = self.pieces.gather(&connection.queue, &mut gather.vectors);
+        let (count, all) = match until_chain {
+            None => self.pieces.gather(&connection.queue, &mut gather.vectors),
+            Some(bytes) => {
+                let (mut cursor, mut position) = (self.pieces.cursor(&connection.queue), 0);
+                (self.pieces.gather_until(&mut cursor, &mut position, bytes, &mut gather.vectors), false)
+            }
+        };
         let bytes: usize = gather.vectors[..count].iter().map(|vector| vector.iov_len).sum();
         if bytes == 0 {
             self.gathers.push(gather);
@@ -217,7 +238,7 @@ impl<K: Kernel> Driver<K> {
 
     /// Takes sent bytes off the queue and gives their memory back.
     #[inline]
-    fn bytes_sent<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, sent: u32) {
+    pub(super) fn bytes_sent<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, sent: u32) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         let mut queue = connection.queue;
         let mut left = sent;
@@ -291,6 +312,9 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn drop_queue<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         debug_assert_ne!(connection.sending, Sending::InFlight);
+        if std::mem::take(&mut connection.chained) {
+            self.chains.forget(conn);
+        }
         let mut queue = std::mem::replace(&mut connection.queue, SendQueue::EMPTY);
         while let Some(piece) = self.pieces.pop(&mut queue) {
             self.release_origin(host, piece.origin);

@@ -149,6 +149,26 @@ impl Pieces {
         }
         (count, index == NONE)
     }
+
+    /// Names the pieces behind a cursor as vectors, at most up to a position of the stream that is the end of a piece.
+    /// Cursor and position move on; returns how many vectors there are.
+    pub(super) fn gather_until(
+        &mut self,
+        cursor: &mut Cursor,
+        position: &mut u64,
+        end: u64,
+        into: &mut [libc::iovec],
+    ) -> usize {
+        let mut count = 0;
+        while *position < end && count < into.len() {
+            let Some(piece) = self.next(cursor) else { break };
+            into[count] = libc::iovec { iov_base: piece.address.cast_mut().cast(), iov_len: piece.len as usize };
+            *position += u64::from(piece.len);
+            count += 1;
+        }
+        debug_assert!(*position <= end, "a piece reaches beyond its link");
+        count
+    }
 }
 
 impl Piece {

@@ -14,7 +14,7 @@ enum State<T> {
 }
 
 /// Slots `0..limit` of `T`.
-pub(super) struct Slots<T> {
+pub(crate) struct Slots<T> {
     slots: Vec<Slot<T>>,
     first_free: Option<u32>,
     used: u32,
@@ -23,17 +23,17 @@ pub(super) struct Slots<T> {
 
 impl<T> Slots<T> {
     /// An empty table of at most `limit` slots.
-    pub(super) fn new(limit: u32) -> Self {
+    pub(crate) fn new(limit: u32) -> Self {
         Self { slots: Vec::new(), first_free: None, used: 0, limit }
     }
 
     /// Number of occupied slots.
-    pub(super) fn used(&self) -> u32 {
+    pub(crate) fn used(&self) -> u32 {
         self.used
     }
 
     /// Puts an occupant into a free slot and returns slot and generation; none when all slots are taken.
-    pub(super) fn insert(&mut self, value: T) -> Option<(u32, u32)> {
+    pub(crate) fn insert(&mut self, value: T) -> Option<(u32, u32)> {
         let slot = match self.first_free {
             Some(slot) => {
                 let entry = &mut self.slots[slot as usize];
@@ -57,7 +57,7 @@ impl<T> Slots<T> {
 
     /// The occupant of a slot, if it is of that generation.
     #[inline]
-    pub(super) fn get(&self, slot: u32, generation: u32) -> Option<&T> {
+    pub(crate) fn get(&self, slot: u32, generation: u32) -> Option<&T> {
         match self.slots.get(slot as usize) {
             Some(Slot { generation: now, state: State::Used(value) }) if *now == generation => Some(value),
             _ => None,
@@ -66,7 +66,7 @@ impl<T> Slots<T> {
 
     /// As [`get`](Self::get), to change it.
     #[inline]
-    pub(super) fn get_mut(&mut self, slot: u32, generation: u32) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, slot: u32, generation: u32) -> Option<&mut T> {
         match self.slots.get_mut(slot as usize) {
             Some(Slot { generation: now, state: State::Used(value) }) if *now == generation => Some(value),
             _ => None,
@@ -75,7 +75,7 @@ impl<T> Slots<T> {
 
     /// The occupant of a slot, of whatever generation.
     #[inline]
-    pub(super) fn get_any(&self, slot: u32) -> Option<&T> {
+    pub(crate) fn get_any(&self, slot: u32) -> Option<&T> {
         match self.slots.get(slot as usize)? {
             Slot { state: State::Used(value), .. } => Some(value),
             Slot { .. } => None,
@@ -84,7 +84,7 @@ impl<T> Slots<T> {
 
     /// As [`get_any`](Self::get_any), to change it.
     #[inline]
-    pub(super) fn get_any_mut(&mut self, slot: u32) -> Option<&mut T> {
+    pub(crate) fn get_any_mut(&mut self, slot: u32) -> Option<&mut T> {
         match self.slots.get_mut(slot as usize)? {
             Slot { state: State::Used(value), .. } => Some(value),
             Slot { .. } => None,
@@ -92,13 +92,13 @@ impl<T> Slots<T> {
     }
 
     /// Frees a slot, of whatever generation.
-    pub(super) fn remove_any(&mut self, slot: u32) -> Option<T> {
+    pub(crate) fn remove_any(&mut self, slot: u32) -> Option<T> {
         let generation = self.slots.get(slot as usize)?.generation;
         self.remove(slot, generation)
     }
 
     /// Frees a slot and raises its generation; none when the slot is not occupied by that generation.
-    pub(super) fn remove(&mut self, slot: u32, generation: u32) -> Option<T> {
+    pub(crate) fn remove(&mut self, slot: u32, generation: u32) -> Option<T> {
         let entry = self.slots.get_mut(slot as usize)?;
         if entry.generation != generation || !matches!(entry.state, State::Used(_)) {
             return None;
@@ -114,7 +114,7 @@ impl<T> Slots<T> {
     }
 
     /// Slot and generation of every occupied slot.
-    pub(super) fn occupied(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+    pub(crate) fn occupied(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         self.slots.iter().enumerate().filter_map(|(slot, entry)| match entry.state {
             State::Used(_) => Some((slot as u32, entry.generation)),
             State::Free { .. } => None,

@@ -13,7 +13,13 @@ use super::kind::Kind;
 /// The kernel, with a backlog in front of it.
 pub(super) struct Submitter<K> {
     pub(super) kernel: K,
-    backlog: VecDeque<(Op, Tag)>,
+    backlog: VecDeque<Waiting>,
+}
+
+/// What did not fit.
+enum Waiting {
+    One(Op, Tag),
+    Chain(Vec<(Op, Tag)>),
 }
 
 impl<K: Kernel> Submitter<K> {
@@ -26,7 +32,14 @@ impl<K: Kernel> Submitter<K> {
     pub(super) fn push(&mut self, op: Op, kind: Kind, slot: u32, generation: u32) {
         let tag = Tag::new(kind as u8, slot, generation);
         if !self.backlog.is_empty() || self.kernel.push(op, tag).is_err() {
-            self.backlog.push_back((op, tag));
+            self.backlog.push_back(Waiting::One(op, tag));
+        }
+    }
+
+    /// Queues operations that run one after the other.
+    pub(super) fn push_chain(&mut self, links: Vec<(Op, Tag)>) {
+        if !self.backlog.is_empty() || self.kernel.push_chain(&links).is_err() {
+            self.backlog.push_back(Waiting::Chain(links));
         }
     }
 
@@ -39,8 +52,12 @@ impl<K: Kernel> Submitter<K> {
     /// Moves as much of the backlog as fits into the kernel's queue. Answers whether something is left.
     #[inline]
     pub(super) fn retry(&mut self) -> bool {
-        while let Some(&(op, tag)) = self.backlog.front() {
-            if self.kernel.push(op, tag).is_err() {
+        while let Some(waiting) = self.backlog.front() {
+            let pushed = match waiting {
+                Waiting::One(op, tag) => self.kernel.push(*op, *tag),
+                Waiting::Chain(links) => self.kernel.push_chain(links),
+            };
+            if pushed.is_err() {
                 return true;
             }
             self.backlog.pop_front();

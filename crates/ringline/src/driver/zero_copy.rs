@@ -13,6 +13,7 @@ use super::kind::Kind;
 use super::send_queue::{Origin, Piece};
 use super::slots::Slots;
 use super::{ConnToken, Driver, Host, file_of};
+use crate::MemoryRegion;
 use crate::guard::GuardBox;
 
 /// Zero-copy sends whose notification has not come, at most; beyond it sends are copied.
@@ -26,7 +27,8 @@ struct Shared {
 }
 
 enum Owner {
-    Guard(GuardBox, u64),
+    /// A guard with its host's key, and the registered buffer that it lies in.
+    Guard(GuardBox, u64, Option<u16>),
     Slot(u32),
     Slab(u32),
 }
@@ -51,6 +53,8 @@ pub(super) struct ZeroCopy {
     threshold: u32,
     /// Guards that are no longer needed, for the host to drop.
     released: Vec<GuardBox>,
+    /// Registered memory, kept mapped.
+    regions: Vec<MemoryRegion>,
 }
 
 impl ZeroCopy {
@@ -63,6 +67,7 @@ impl ZeroCopy {
             guards_max,
             threshold,
             released: Vec::new(),
+            regions: Vec::new(),
         }
     }
 
@@ -81,7 +86,7 @@ impl Drop for ZeroCopy {
             let Some(flight) = self.flights.remove(slot, generation) else { continue };
             for origin in flight.held {
                 let Origin::Shared(number) = origin else { continue };
-                if let Some(Shared { owner: Owner::Guard(guard, _), .. }) = self.shared.remove_any(number) {
+                if let Some(Shared { owner: Owner::Guard(guard, ..), .. }) = self.shared.remove_any(number) {
                     std::mem::forget(guard);
                 }
             }
@@ -104,6 +109,27 @@ impl<K: Kernel> Driver<K> {
         unsafe { self.submitter.kernel.register_regions(regions) }
     }
 
+    /// As [`register_regions`](Self::register_regions), for memory that the driver then keeps mapped itself. Nothing
+    /// happens when there are none.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn register_memory(&mut self, regions: &[MemoryRegion]) -> io::Result<()> {
+        if regions.is_empty() {
+            return Ok(());
+        }
+        let ranges: Vec<_> = regions.iter().map(|region| (region.as_ptr(), region.len())).collect();
+        self.zero_copy.regions = regions.to_vec();
+        // SAFETY: the regions kept above are dropped after the kernel, and each lasts as long as its clones.
+        unsafe { self.register_regions(&ranges) }
+    }
+
+    /// The memory that was registered by [`register_memory`](Self::register_memory).
+    pub fn regions(&self) -> &[MemoryRegion] {
+        &self.zero_copy.regions
+    }
+
     /// How many more guards can be queued.
     pub fn guards_left(&self) -> u32 {
         self.zero_copy.guards_max - self.zero_copy.guards
@@ -122,7 +148,8 @@ impl<K: Kernel> Driver<K> {
         if !open || self.guards_left() == 0 {
             return Err(guard);
         }
-        let number = self.zero_copy.share(Owner::Guard(guard, key), 1);
+        let region = guard.region().index();
+        let number = self.zero_copy.share(Owner::Guard(guard, key, region), 1);
         self.zero_copy.guards += 1;
         let queued = self.enqueue(conn, Piece { address, len, origin: Origin::Shared(number) });
         Ok(queued.unwrap_or_else(|_| unreachable!("checked above")))
@@ -261,7 +288,7 @@ impl<K: Kernel> Driver<K> {
             return;
         }
         match self.zero_copy.shared.remove_any(number).map(|shared| shared.owner) {
-            Some(Owner::Guard(guard, key)) => {
+            Some(Owner::Guard(guard, key, _)) => {
                 self.zero_copy.guards -= 1;
                 self.zero_copy.released.push(guard);
                 host.guard_released(key);
@@ -278,7 +305,7 @@ impl ZeroCopy {
     fn region_of(&self, origin: Origin) -> Option<u16> {
         let Origin::Shared(number) = origin else { return None };
         match &self.shared.get_any(number)?.owner {
-            Owner::Guard(guard, _) => guard.region().index(),
+            Owner::Guard(_, _, region) => *region,
             Owner::Slot(_) | Owner::Slab(_) => None,
         }
     }

@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::driver::ConnToken;
+use crate::driver::{ConnToken, UdpToken};
 use crate::runtime::{self, ConnCtx, with_worker};
-use crate::{Error, request_shutdown};
+use crate::{ChainBuilder, Error, SendBuilder, UdpSendError, WorkerUsage, request_shutdown, worker_usage};
 
 /// The worker, for the time of an [`on_tick`](crate::AsyncEventHandler::on_tick) or
 /// [`on_notify`](crate::AsyncEventHandler::on_notify). Connections are named by their tokens; a stale token is refused.
@@ -27,6 +27,24 @@ impl<'a> DriverCtx<'a> {
     /// Those of [`ConnCtx::send_nowait`].
     pub fn send(&mut self, conn: ConnToken, data: &[u8]) -> Result<(), Error> {
         ConnCtx::new(conn).send_nowait(data)
+    }
+
+    /// Begins a send of several parts, some of them without a copy; see [`SendBuilder`].
+    pub fn send_parts<'d>(&mut self, conn: ConnToken) -> SendBuilder<'d> {
+        SendBuilder::new(conn)
+    }
+
+    /// Queues a chain of sends; see [`ConnCtx::send_chain`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ConnCtx::send_chain_nowait`].
+    pub fn send_chain<'d>(
+        &mut self,
+        conn: ConnToken,
+        add: impl FnOnce(ChainBuilder<'d>) -> ChainBuilder<'d>,
+    ) -> Result<(), Error> {
+        ConnCtx::new(conn).send_chain_nowait(add)
     }
 
     /// Closes a connection after its queued sends; see [`ConnCtx::close`].
@@ -77,6 +95,21 @@ impl<'a> DriverCtx<'a> {
 
     fn begin_connect(&mut self, peer: SocketAddr, timeout: Option<Duration>) -> Result<ConnToken, Error> {
         with_worker(|inner| inner.connect(peer, timeout, true)).unwrap_or(Err(Error::OutsideWorker))
+    }
+
+    /// What the worker has in use.
+    pub fn usage(&self) -> WorkerUsage {
+        // A `DriverCtx` exists only during a worker's turn.
+        worker_usage().unwrap_or_default()
+    }
+
+    /// Copies a datagram and queues it; see [`UdpCtx::send_to`](crate::UdpCtx::send_to).
+    ///
+    /// # Errors
+    ///
+    /// See [`UdpSendError`].
+    pub fn send_to(&mut self, udp: UdpToken, peer: SocketAddr, bytes: &[u8]) -> Result<(), UdpSendError> {
+        runtime::send_to(udp, peer, bytes)
     }
 
     /// Asks for no further [`on_tick`](crate::AsyncEventHandler::on_tick) calls: the worker then sleeps until something

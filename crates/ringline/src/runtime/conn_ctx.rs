@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use super::connection::Phase;
 use super::{
-    ConnectFuture, Inner, ParseResult, RecvReadyFuture, SendFuture, WithBytesFuture, WithDataFuture, connect,
-    connect_with_timeout, with_worker,
+    AsyncSendBuilder, ChainBuilder, ConnectFuture, Inner, ParseResult, RecvReadyFuture, SendFuture, WithBytesFuture,
+    WithDataFuture, connect, connect_with_timeout, with_worker,
 };
 use crate::Error;
 use crate::driver::ConnToken;
@@ -148,7 +148,47 @@ impl ConnCtx {
         Some(answer)
     }
 
-    /// Resolves when bytes are buffered, or no more will come.
+    /// Has received bytes go straight into memory of the caller's until it is full: first those that are buffered, then
+    /// what comes, each copied once. What comes after that is buffered as always, and readers wait meanwhile.
+    /// [`recv_ready`](Self::recv_ready) tells when something has come, [`take_recv_sink`](Self::take_recv_sink) how much.
+    ///
+    /// ```no_run
+    /// # async fn example(conn: ringline::ConnCtx) -> Result<Vec<u8>, ringline::Error> {
+    /// let mut body = vec![0; 1 << 20];
+    /// let mut filled = 0;
+    /// while filled < body.len() {
+    ///     // SAFETY: the sink is taken below, before the vector is touched again. (A task that may be dropped in between
+    ///     // has to take the sink in a destructor.)
+    ///     unsafe { conn.set_recv_sink(body[filled..].as_mut_ptr(), body.len() - filled)? };
+    ///     conn.recv_ready().await;
+    ///     match conn.take_recv_sink() {
+    ///         Some(count @ 1..) => filled += count,
+    ///         _ => break, // The peer has finished early.
+    ///     }
+    /// }
+    /// # Ok(body) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConnection`] when the connection is closed, [`Error::Io`] of kind
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) when it has a sink already.
+    ///
+    /// # Safety
+    ///
+    /// The `len` bytes at `address` must be writable, and nothing else may read or write them, until `take_recv_sink` has
+    /// returned or this connection has been closed from this side.
+    pub unsafe fn set_recv_sink(&self, address: *mut u8, len: usize) -> Result<(), Error> {
+        with_worker(|inner| inner.set_sink(self.token, address, len)).unwrap_or(Err(Error::OutsideWorker))
+    }
+
+    /// Ends [`set_recv_sink`](Self::set_recv_sink): its memory is the caller's again. Returns how many bytes it received;
+    /// none when no sink is set, or the connection's slot has another owner.
+    pub fn take_recv_sink(&self) -> Option<usize> {
+        with_worker(|inner| inner.take_sink(self.token)).flatten()
+    }
+
+    /// Resolves when bytes are buffered, a [receive sink](Self::set_recv_sink) has received some, or no more will come.
     pub fn recv_ready(&self) -> RecvReadyFuture {
         RecvReadyFuture::new(self.token)
     }
@@ -172,6 +212,41 @@ impl ConnCtx {
     /// The future yields those of `send_nowait`, or [`Error::Io`] when the connection ends before all was taken.
     pub fn send(&self, data: &[u8]) -> SendFuture {
         SendFuture::new(self.token, data.len(), self.queue(data))
+    }
+
+    /// Begins a send of several parts, some of them without a copy; see [`AsyncSendBuilder`].
+    pub fn send_parts<'a>(&self) -> AsyncSendBuilder<'a> {
+        AsyncSendBuilder::new(self.token)
+    }
+
+    /// Queues a chain of sends at the call: links that the kernel runs one after the other, each as soon as the one before
+    /// is out, all or nothing. The future resolves to the bytes of all links when the last one is out.
+    ///
+    /// A chain begins when everything that was queued before is out; what is queued after it follows it, so that calls
+    /// keep their order whatever is in flight. When a link fails, those behind it are cancelled, and the connection ends
+    /// with the error of the one that failed.
+    ///
+    /// ```no_run
+    /// # async fn example(conn: ringline::ConnCtx) -> Result<(), ringline::Error> {
+    /// assert_eq!(conn.send_chain(|chain| chain.copy(b"head").copy(b"body")).await?, 8);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The future yields those of [`send_chain_nowait`](Self::send_chain_nowait), or [`Error::Io`] when the connection
+    /// ends before all was taken.
+    pub fn send_chain<'a>(&self, add: impl FnOnce(ChainBuilder<'a>) -> ChainBuilder<'a>) -> SendFuture {
+        ChainBuilder::submit_await(self.token, add)
+    }
+
+    /// As [`send_chain`](Self::send_chain), but does not tell when the chain is out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ChainTooLong`], and those of [`SendBuilder::submit`](crate::SendBuilder::submit).
+    pub fn send_chain_nowait<'a>(&self, add: impl FnOnce(ChainBuilder<'a>) -> ChainBuilder<'a>) -> Result<(), Error> {
+        ChainBuilder::submit(self.token, add).0.map(drop)
     }
 
     #[inline]

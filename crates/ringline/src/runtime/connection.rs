@@ -4,6 +4,7 @@ use std::io;
 
 use super::accumulator::Accumulator;
 use super::arrivals::Chain;
+use super::sink::Sink;
 use super::waiters::Waiters;
 use crate::driver::ConnToken;
 
@@ -43,6 +44,8 @@ pub(crate) struct Connection {
     pub(crate) chunk_bytes: u32,
     /// Bytes from earlier turns; they precede the chunks.
     pub(crate) accumulator: Option<Box<Accumulator>>,
+    /// Memory of the user's that takes bytes before they are buffered.
+    pub(super) sink: Option<Box<Sink>>,
     /// Bytes ever received.
     pub(crate) received: u64,
     /// Bytes that the kernel has taken.
@@ -66,6 +69,7 @@ impl Connection {
             chunks: Chain::EMPTY,
             chunk_bytes: 0,
             accumulator: None,
+            sink: None,
             received: 0,
             sent: 0,
             readers: Waiters::new(),

@@ -2,6 +2,7 @@
 //! that wait for them are put on the ready queue.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use ringline_ring::{DeviceFacts, FileFacts, Uring};
@@ -9,7 +10,7 @@ use ringline_ring::{DeviceFacts, FileFacts, Uring};
 use super::AsyncHost;
 use super::arrivals::Chain;
 use super::connection::Phase;
-use crate::driver::{Chunk, CommandCompletion, ConnToken, DeviceToken, FileCompletion, FileToken, Host};
+use crate::driver::{Chunk, CommandCompletion, ConnToken, DeviceToken, FileCompletion, FileToken, Host, UdpToken};
 
 impl Host<Uring> for AsyncHost {
     fn incoming(&mut self, socket: OwnedFd) {
@@ -80,6 +81,19 @@ impl Host<Uring> for AsyncHost {
         }
     }
 
+    fn guard_released(&mut self, _key: u64) {
+        self.guards_released = true;
+    }
+
+    #[inline]
+    fn datagram(&mut self, udp: UdpToken, peer: SocketAddr, payload: &[u8]) {
+        self.datagrams.arrived(udp, peer, payload, &mut self.foreign);
+    }
+
+    fn datagram_failed(&mut self, udp: UdpToken, _error: io::Error) {
+        self.datagrams.failed(udp);
+    }
+
     fn file_opened(&mut self, file: FileToken, outcome: io::Result<FileFacts>) {
         self.disk.file_opened(file, outcome, &mut self.foreign);
     }
@@ -97,7 +111,7 @@ impl Host<Uring> for AsyncHost {
     }
 
     fn timer(&mut self, key: u64) {
-        debug_assert!(false, "the runtime armed no timer, but {key} is due");
+        self.sleeps.fired(key, &mut self.foreign);
     }
 
     fn doorbell(&mut self) {

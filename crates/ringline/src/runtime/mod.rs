@@ -5,10 +5,13 @@
 
 mod accumulator;
 mod arrivals;
+mod combinators;
 mod conn_ctx;
 mod connect;
 mod connection;
 mod current;
+mod datagrams;
+mod deadline;
 mod disk;
 mod disk_futures;
 mod events;
@@ -16,7 +19,14 @@ mod outcomes;
 mod receive;
 mod receive_futures;
 mod send;
+mod send_chain;
+mod send_parts;
+mod sink;
+mod sleeps;
 mod tasks;
+mod timers;
+mod udp;
+mod usage;
 mod waiters;
 mod waker;
 mod worker;
@@ -31,24 +41,38 @@ use ringline_ring::Uring;
 use crate::driver::{ConnToken, Driver};
 use crate::{Config, Error};
 
+pub use combinators::{Either, Either3, Join, Join3, Select, Select3, join, join3, select, select3};
 pub use conn_ctx::ConnCtx;
 pub use connect::{ConnectFuture, connect, connect_with_timeout};
+pub use datagrams::{UDP_QUEUE_BYTES_MAX, UDP_QUEUE_DATAGRAMS_MAX};
+pub use deadline::Deadline;
 pub use disk_futures::{DiskIoFuture, DiskSyncFuture, OpenDeviceFuture, OpenFileFuture};
 pub use receive::RECV_HIGH_WATER;
 pub use receive_futures::{ParseResult, RecvReadyFuture, WithBytesFuture, WithDataFuture};
 pub use send::SendFuture;
+pub use send_chain::ChainBuilder;
+pub use send_parts::{AsyncSendBuilder, MAX_GUARDS, MAX_IOVECS, SendBuilder, SendPart};
 pub use tasks::{TaskId, spawn};
+pub use timers::{
+    SleepFuture, TimeoutFuture, sleep, sleep_until, timeout, timeout_at, try_sleep, try_sleep_until, try_timeout,
+    try_timeout_at,
+};
+pub use udp::{UdpCtx, UdpRecvFuture};
+pub use usage::{WorkerUsage, worker_usage};
 
 pub(crate) use conn_ctx::{NOT_SEND, NotSend};
 pub(crate) use disk::{file_refused, nvme_refused};
+pub(crate) use udp::send_to;
 pub(crate) use worker::{Status, Worker};
 
 use accumulator::Accumulators;
 use arrivals::Arrivals;
 use connect::Attempt;
 use connection::Connections;
+use datagrams::Datagrams;
 use disk::Disk;
 use send::SendPool;
+use sleeps::Sleeps;
 use tasks::Tasks;
 use waiters::ForeignWakes;
 use waker::{RemoteWakes, TaskHeader};
@@ -76,6 +100,8 @@ pub(crate) struct AsyncHost {
     accumulator_limit: usize,
     pool: SendPool,
     tasks: Tasks,
+    sleeps: Sleeps,
+    datagrams: Datagrams,
     /// Connects whose outcome nobody has taken yet.
     attempts: HashMap<ConnToken, Attempt>,
     /// Accepted sockets that no worker has been chosen for yet.
@@ -84,6 +110,8 @@ pub(crate) struct AsyncHost {
     established: Vec<ConnToken>,
     disk: Disk,
     foreign: ForeignWakes,
+    /// The driver holds guards that are to be dropped.
+    guards_released: bool,
     /// Another thread has rung.
     rung: bool,
     /// A task asked for the end of the runtime.
@@ -91,6 +119,8 @@ pub(crate) struct AsyncHost {
     /// The worker is shutting down: nothing new begins.
     stopping: bool,
     max_connections: u32,
+    guards_max: u32,
+    chain_links_max: usize,
 }
 
 impl Core {
@@ -103,16 +133,21 @@ impl Core {
             accumulator_limit: config.recv_accumulator_limit,
             pool: SendPool::new(config.send_copy_count),
             tasks: Tasks::new(Arc::clone(&remote), config.standalone_task_capacity),
+            sleeps: Sleeps::new(config.timer_slots),
+            datagrams: Datagrams::default(),
             attempts: HashMap::new(),
             incoming: Vec::new(),
             established: Vec::new(),
             disk: Disk::new(),
             foreign: ForeignWakes::new(),
+            guards_released: false,
             // Messages may have been posted before the doorbell was known.
             rung: true,
             shutdown_requested: false,
             stopping: false,
             max_connections: config.max_connections,
+            guards_max: config.send_slab_slots,
+            chain_links_max: send_chain::chain_links_max(config.max_chain_length, config.sq_entries),
         };
         Self { inner: RefCell::new(Inner { driver, host }), ready: RefCell::default(), remote }
     }

@@ -128,6 +128,7 @@ impl Inner {
     #[inline]
     pub(crate) fn poll_read(&mut self, conn: ConnToken, progress: &mut Progress, waker: &Waker) -> Poll<Readable> {
         let limit = self.host.accumulator_limit;
+        self.fill_sink_if_set(conn);
         let connection = self.host.connections.get(conn).filter(|connection| connection.phase == Phase::Open);
         let Some(connection) = connection else { return Poll::Ready(Readable::Over) };
         if progress.cancels.is_some_and(|cancels| cancels != connection.cancels) {
@@ -158,8 +159,10 @@ impl Inner {
 
     /// Whether a reader would find bytes or the end; if not, registers it to be woken.
     pub(crate) fn poll_readable(&mut self, conn: ConnToken, progress: &mut Progress, waker: &Waker) -> Poll<()> {
+        self.fill_sink_if_set(conn);
         let Some(connection) = self.host.connections.get(conn) else { return Poll::Ready(()) };
-        let ready = connection.phase != Phase::Open || connection.receive_ended || connection.buffered() > 0;
+        let bytes = connection.buffered() > 0 || connection.sink_has_bytes();
+        let ready = connection.phase != Phase::Open || connection.receive_ended || bytes;
         let cancelled = progress.cancels.is_some_and(|cancels| cancels != connection.cancels);
         if ready || cancelled {
             return Poll::Ready(());
@@ -174,6 +177,7 @@ impl Inner {
     /// the later ones had not arrived yet.
     #[inline]
     pub(crate) fn lend(&mut self, conn: ConnToken, whole: bool) -> Option<Loan> {
+        self.fill_sink_if_set(conn);
         let connection = self.host.connections.get(conn).filter(|connection| connection.phase == Phase::Open)?;
         if connection.lent || connection.buffered() == 0 {
             return None;
@@ -193,6 +197,14 @@ impl Inner {
             }
         };
         Some(Loan { conn, source, consumed: 0 })
+    }
+
+    /// A reader gets only what comes behind a sink.
+    #[inline]
+    fn fill_sink_if_set(&mut self, conn: ConnToken) {
+        if self.host.connections.get(conn).is_some_and(|connection| connection.sink.is_some()) {
+            self.fill_sink(conn);
+        }
     }
 
     /// Notes that a reader was shown everything that is buffered up to `len` bytes, and wants more.
@@ -218,7 +230,7 @@ impl Inner {
 
     /// Takes a lent chunk back.
     #[inline]
-    fn settle(&mut self, conn: ConnToken, mut chunk: Chunk, consumed: usize) {
+    pub(super) fn settle(&mut self, conn: ConnToken, mut chunk: Chunk, consumed: usize) {
         let Self { driver, host } = self;
         let connection = host.connections.get(conn).filter(|connection| connection.phase == Phase::Open);
         let Some(connection) = connection else { return driver.release(chunk) };
@@ -236,7 +248,7 @@ impl Inner {
     }
 
     /// Takes a lent accumulator back.
-    fn settle_accumulator(&mut self, conn: ConnToken, mut accumulator: Box<Accumulator>, consumed: usize) {
+    pub(super) fn settle_accumulator(&mut self, conn: ConnToken, mut accumulator: Box<Accumulator>, consumed: usize) {
         let Self { driver, host } = self;
         accumulator.consume(consumed);
         let left = accumulator.len();
@@ -262,10 +274,17 @@ impl Inner {
         arrivals.drain(|conn, chunk| {
             let unread = connections.get(conn).filter(|connection| connection.phase == Phase::Open);
             if let Some(connection) = unread {
-                let accumulator = connection.accumulator.get_or_insert_with(|| accumulators.take());
-                accumulator.append(driver.chunk_bytes(&chunk));
+                let mut bytes = driver.chunk_bytes(&chunk);
                 connection.chunk_bytes -= chunk.len();
                 connection.chunks = Chain::EMPTY;
+                if let Some(sink) = connection.sink.as_mut().filter(|_| connection.accumulator.is_none()) {
+                    bytes = &bytes[sink.fill(bytes)..];
+                }
+                if bytes.is_empty() {
+                    return driver.release(chunk);
+                }
+                let accumulator = connection.accumulator.get_or_insert_with(|| accumulators.take());
+                accumulator.append(bytes);
                 let full = accumulator.len() >= RECV_HIGH_WATER && !connection.readers.any();
                 if full && !connection.paused {
                     connection.paused = driver.pause_receive(conn);

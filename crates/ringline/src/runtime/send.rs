@@ -24,6 +24,27 @@ impl SendPool {
     pub(crate) fn give_back(&mut self, slot: u32) {
         self.free.push(slot);
     }
+
+    /// Some free slots, which stay free until they are [taken](Self::take).
+    pub(super) fn peek(&self, count: usize) -> Option<&[u32]> {
+        self.free.len().checked_sub(count).map(|at| &self.free[at..])
+    }
+
+    /// Takes the slots that [`peek`](Self::peek) showed.
+    pub(super) fn take(&mut self, count: usize) {
+        self.free.truncate(self.free.len() - count);
+    }
+
+    /// Slots that are free.
+    pub(crate) fn free(&self) -> u32 {
+        self.free.len() as u32
+    }
+
+    /// Whether so many slots are free.
+    pub(super) fn check(&self, needed: usize) -> Result<(), Error> {
+        let free = self.free.len();
+        if needed <= free { Ok(()) } else { Err(Error::SendPoolExhausted { needed: needed as u32, free: free as u32 }) }
+    }
 }
 
 impl Inner {
@@ -39,10 +60,7 @@ impl Inner {
         let (front, rest) = data.split_at(room.min(data.len()));
         let slot_size = driver.send_memory().slot_size() as usize;
         let needed = rest.len().div_ceil(slot_size);
-        let free = host.pool.free.len();
-        if needed > free {
-            return Err(Error::SendPoolExhausted { needed: needed as u32, free: free as u32 });
-        }
+        host.pool.check(needed)?;
         let mut end = 0;
         if !front.is_empty() {
             end = driver.append(conn, front).map_err(|_| Error::InvalidConnection)?;

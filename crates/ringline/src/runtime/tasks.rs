@@ -24,7 +24,7 @@ pub(crate) enum Owner {
     Connection(ConnToken),
     /// Started by [`spawn`]; counted.
     Spawned,
-    /// The handler's `on_start`.
+    /// The handler's `on_start` and `on_udp_bind`.
     Start,
 }
 
@@ -63,6 +63,11 @@ impl Tasks {
     /// Whether one more task may be spawned.
     fn check_room(&self) -> Result<(), Error> {
         if self.spawned < self.spawned_max { Ok(()) } else { Err(Error::TaskLimitReached { limit: self.spawned_max }) }
+    }
+
+    /// Tasks that [`spawn`] started and that have not ended.
+    pub(crate) fn spawned(&self) -> usize {
+        self.spawned
     }
 
     /// Adds a task and puts it on the ready queue.

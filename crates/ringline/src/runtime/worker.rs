@@ -3,6 +3,7 @@
 //! [`Worker::turn`] is one step of it. Whoever owns the thread calls it; a worker thread does so in a loop.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -12,10 +13,11 @@ use ringline_ring::{Uring, Wait};
 
 use super::connection::Phase;
 use super::tasks::{BoxFuture, Owner};
-use super::{ConnCtx, Core, Inner, current};
+use super::{ConnCtx, Core, Inner, UdpCtx, current};
 use crate::cluster::{Member, Message};
-use crate::driver::{ConnToken, Driver};
+use crate::driver::{ConnToken, Driver, UdpToken};
 use crate::handler::{AsyncEventHandler, DriverCtx};
+use crate::launch::refused;
 use crate::{Config, Error};
 
 /// How long a worker that shuts down waits for queued sends to go out and for connections to close.
@@ -37,6 +39,8 @@ pub(crate) struct Worker<H: AsyncEventHandler> {
     /// Whether the handler wants ticks.
     ticks: bool,
     tick_timeout_ns: u64,
+    /// Accepted connections go to the worker whose turn it is; otherwise they stay.
+    routes: bool,
     /// The driver has more to deliver already.
     more: bool,
     /// When a shutdown ends at the latest.
@@ -48,11 +52,11 @@ pub(crate) struct Worker<H: AsyncEventHandler> {
 }
 
 impl<H: AsyncEventHandler> Worker<H> {
-    /// Makes the handler and its `on_start` task.
+    /// Binds the UDP sockets, makes the handler, and starts its `on_start` and `on_udp_bind` tasks.
     ///
     /// # Errors
     ///
-    /// When either panicked; the member comes back, to report it.
+    /// When an address cannot be bound, or the handler panicked; the member comes back, to report it.
     pub(crate) fn new(
         driver: Driver<Uring>,
         config: &Config,
@@ -60,15 +64,22 @@ impl<H: AsyncEventHandler> Worker<H> {
     ) -> Result<Self, (Error, Member<OwnedFd>)> {
         let core = Rc::new(Core::new(driver, config));
         let index = member.index();
+        let sockets = match core.with(|inner| inner.bind_udp(&config.udp_bind)) {
+            Ok(sockets) => sockets,
+            Err(error) => return Err((error, member)),
+        };
         let handler = {
             let _entered = current::enter(&core);
             let started = catch_unwind(|| {
                 let handler = H::create_for_worker(index);
-                let start = handler.on_start();
-                (handler, start)
+                let mut futures: Vec<_> = handler.on_start().into_iter().collect();
+                futures.extend(sockets.into_iter().filter_map(|udp| handler.on_udp_bind(UdpCtx::new(udp))));
+                (handler, futures)
             });
-            let Ok((handler, start)) = started else { return Err((Error::HandlerPanicked { worker: index }, member)) };
-            if let Some(future) = start {
+            let Ok((handler, futures)) = started else {
+                return Err((Error::HandlerPanicked { worker: index }, member));
+            };
+            for future in futures {
                 spawn_as(&core, Owner::Start, future);
             }
             handler
@@ -79,6 +90,7 @@ impl<H: AsyncEventHandler> Worker<H> {
             member,
             ticks: true,
             tick_timeout_ns: config.tick_timeout_us.saturating_mul(1000),
+            routes: !config.reuse_port,
             more: false,
             stop_at: None,
             batch: Vec::new(),
@@ -122,6 +134,7 @@ impl<H: AsyncEventHandler> Worker<H> {
             inner.driver.turn(&mut inner.host, wait).map(|turn| turn.more)
         })?;
         wake_foreign(&core);
+        drop_released_guards(&core);
         Ok(Status::Running)
     }
 
@@ -176,7 +189,8 @@ impl<H: AsyncEventHandler> Worker<H> {
         }
         let (mut incoming, established) =
             core.with(|inner| (std::mem::take(&mut inner.host.incoming), std::mem::take(&mut inner.host.established)));
-        self.sockets.extend(incoming.drain(..).filter_map(|socket| self.member.route(socket)));
+        let keep = |socket| if self.routes { self.member.route(socket) } else { Some(socket) };
+        self.sockets.extend(incoming.drain(..).filter_map(keep));
         for socket in self.sockets.drain(..) {
             // Dropping the socket refuses the connection: the worker is shutting down, every slot is taken, or the
             // peer has gone again. The driver counts the latter two.
@@ -245,7 +259,9 @@ impl<H: AsyncEventHandler> Worker<H> {
     fn is_over(&self, core: &Core) -> bool {
         let Some(stop_at) = self.stop_at else { return false };
         core.with(|inner| {
-            let closed = inner.driver.open_connections() == 0 && !inner.driver.is_listening();
+            let closed = inner.driver.open_connections() == 0
+                && inner.driver.zero_copy_in_flight() == 0
+                && !inner.driver.is_listening();
             closed || inner.driver.clock() >= stop_at
         })
     }
@@ -263,6 +279,15 @@ impl<H: AsyncEventHandler> Drop for Worker<H> {
 }
 
 impl Inner {
+    fn bind_udp(&mut self, addresses: &[SocketAddr]) -> Result<Vec<UdpToken>, Error> {
+        let bind = |address: &SocketAddr| {
+            let bound = self.driver.bind_udp(*address);
+            self.host.datagrams.add();
+            bound.map_err(|error| refused("bind a UDP socket to", *address, &error))
+        };
+        addresses.iter().map(bind).collect()
+    }
+
     /// Makes a connection of an accepted socket.
     fn adopt(&mut self, socket: OwnedFd) -> Option<ConnToken> {
         let conn = self.driver.adopt(socket).ok()?;
@@ -331,5 +356,18 @@ fn wake_foreign(core: &Core) {
         .with(|inner| if inner.host.foreign.is_empty() { Vec::new() } else { std::mem::take(&mut inner.host.foreign) });
     for waker in wakers {
         let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+    }
+}
+
+/// Drops the guards that the kernel no longer needs. Their drops may use the worker, and a panic goes no further.
+#[inline]
+fn drop_released_guards(core: &Core) {
+    if !core.with(|inner| std::mem::take(&mut inner.host.guards_released)) {
+        return;
+    }
+    let mut guards = Vec::new();
+    core.with(|inner| inner.driver.take_released_guards(&mut guards));
+    for guard in guards {
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(guard)));
     }
 }

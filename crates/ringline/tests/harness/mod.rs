@@ -4,6 +4,8 @@
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use ringline::{AsyncEventHandler, Config, ConfigBuilder, RinglineBuilder, ShutdownHandle, WorkerHandle};
@@ -87,6 +89,46 @@ impl Drop for Running {
         if !std::thread::panicking() {
             self.join_workers();
         }
+    }
+}
+
+/// Runs one future on a worker of its own, to its end, and hands its output out.
+pub fn on_worker<T: Send + 'static, F: Future<Output = T> + 'static>(config: ConfigBuilder, run: fn() -> F) -> T {
+    let (sender, receiver) = mpsc::channel();
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    *NEXT.lock().unwrap() = Some(Box::new(move || {
+        Box::pin(async move {
+            sender.send(run().await).unwrap();
+        })
+    }));
+    let worker = Running::client::<Runs>(config);
+    drop(turn);
+    let output = receiver.recv_timeout(PATIENCE).expect("the future ends, and does not panic");
+    worker.stop();
+    output
+}
+
+type LocalFuture = Pin<Box<dyn Future<Output = ()>>>;
+
+/// What the next worker of [`on_worker`] runs.
+static NEXT: Mutex<Option<Box<dyn FnOnce() -> LocalFuture + Send>>> = Mutex::new(None);
+/// Held from setting `NEXT` until the worker has taken it.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Takes what is next when it starts.
+struct Runs;
+
+impl AsyncEventHandler for Runs {
+    fn create_for_worker(_worker: usize) -> Self {
+        Runs
+    }
+
+    fn on_start(&self) -> Option<LocalFuture> {
+        NEXT.lock().unwrap().take().map(|start| start())
+    }
+
+    fn on_accept(&self, _conn: ringline::ConnCtx) -> impl Future<Output = ()> + 'static {
+        std::future::ready(())
     }
 }
 

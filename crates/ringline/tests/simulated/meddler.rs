@@ -56,6 +56,12 @@ impl Kernel for Meddler {
         Ok(())
     }
 
+    fn push_chain(&mut self, links: &[(Op, Tag)]) -> Result<(), QueueFull> {
+        self.kernel.push_chain(links)?;
+        self.meddling.borrow_mut().pushed.extend_from_slice(links);
+        Ok(())
+    }
+
     fn enter(&mut self, wait: Wait) -> io::Result<Entered> {
         let wait = if self.meddling.borrow().forged.is_empty() { wait } else { Wait::Poll };
         self.kernel.enter(wait)

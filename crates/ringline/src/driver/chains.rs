@@ -1,0 +1,204 @@
+//! Chains: sends that the kernel runs one after the other, and of which a failing one cancels those behind it.
+//!
+//! For the rule that one send of a connection is in flight at a time, a chain is one send: it starts when everything that
+//! was queued before it is out, and what was queued after it starts when its last link has completed. Its links wait for
+//! room by themselves, because a link that came back short would break the chain. Where a link fails all the same, what
+//! it has sent is taken off the queue, and the rest fails with the connection or goes out as plain sends.
+
+use std::collections::{HashMap, VecDeque};
+
+use ringline_ring::{Completion, Kernel, Op, PinnedMessage, Tag};
+
+use super::connection::{Receive, Sending};
+use super::kind::Kind;
+use super::send::Gather;
+use super::{ConnToken, Driver, Host, file_of};
+
+/// Links of a chain at most.
+pub const CHAIN_LINKS_MAX: usize = 64;
+
+// A connection counts its operations in eight bits: a chain, and some beside it.
+const _: () = assert!(CHAIN_LINKS_MAX <= 200);
+
+/// The chains of those connections that have any, by slot.
+pub(super) struct Chains {
+    by_slot: HashMap<u32, Chained>,
+}
+
+#[derive(Default)]
+struct Chained {
+    /// Chains that are queued, oldest first.
+    waiting: VecDeque<Chain>,
+    active: Option<Active>,
+}
+
+/// Where a chain lies in the stream of its connection.
+struct Chain {
+    begin: u64,
+    /// The end of each link.
+    ends: Vec<u64>,
+}
+
+/// A chain in flight.
+struct Active {
+    /// Links whose completion has not come.
+    pending: usize,
+    sent: u32,
+    /// The errno of the link that failed, or 0.
+    error: i32,
+    /// Boxed, because each keeps its place while it is in flight.
+    #[allow(clippy::vec_box)]
+    gathers: Vec<Box<Gather>>,
+    /// A cancel is in flight.
+    cancelled: bool,
+}
+
+impl Chains {
+    pub(super) fn new() -> Self {
+        Self { by_slot: HashMap::new() }
+    }
+
+    /// How many bytes of a connection that has sent `sent` may go out plainly before its next chain; none when it has no
+    /// chain.
+    pub(super) fn before_next(&self, conn: ConnToken, sent: u64) -> Option<u64> {
+        let next = self.by_slot.get(&conn.slot())?.waiting.front()?;
+        Some(next.begin - sent)
+    }
+
+    /// Whether the last chain ends at a position.
+    pub(super) fn end_at(&self, conn: ConnToken, position: u64) -> bool {
+        let last = self.by_slot.get(&conn.slot()).and_then(|chained| chained.waiting.back());
+        last.is_some_and(|chain| chain.ends.last() == Some(&position))
+    }
+
+    /// Forgets the chains of a connection whose queue was dropped.
+    pub(super) fn forget(&mut self, conn: ConnToken) {
+        let forgotten = self.by_slot.remove(&conn.slot());
+        debug_assert!(forgotten.is_none_or(|chained| chained.active.is_none()), "a chain in flight keeps its memory");
+    }
+}
+
+impl<K: Kernel> Driver<K> {
+    /// Keeps the bytes that were queued last to themselves: what is queued next does not share their slot.
+    pub fn seal(&mut self, conn: ConnToken) {
+        if let Some(connection) = self.connection(conn) {
+            connection.tail_in_flight = true;
+        }
+    }
+
+    /// Bytes that were ever queued on a connection: where the next ones begin in its stream.
+    pub fn queued(&self, conn: ConnToken) -> Option<u64> {
+        self.connections.get(conn.slot(), conn.generation()).map(|connection| connection.queued)
+    }
+
+    /// Makes the bytes that were queued from position `begin` on a chain, whose links end at `ends`. The caller has
+    /// [sealed](Self::seal) the queue before each link, and the last one ends where the queue does.
+    ///
+    /// # Panics
+    ///
+    /// When the chain is not the end of the queue, or has no links.
+    pub fn chain(&mut self, conn: ConnToken, begin: u64, ends: Vec<u64>) {
+        let Some(connection) = self.connection(conn) else { return };
+        assert_eq!(ends.last(), Some(&connection.queued), "a chain is made of what was queued last");
+        connection.chained = true;
+        self.chains.by_slot.entry(conn.slot()).or_default().waiting.push_back(Chain { begin, ends });
+    }
+
+    /// Submits the chain at the front of the queue.
+    pub(super) fn start_chain(&mut self, conn: ConnToken) {
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        let Some(chained) = self.chains.by_slot.get_mut(&conn.slot()) else { return };
+        let Some(chain) = chained.waiting.pop_front() else { return };
+        let (file, end) = (file_of(conn), chain.ends.last().copied().unwrap_or(chain.begin));
+        let tag = Tag::new(Kind::Chain as u8, conn.slot(), conn.generation());
+        let mut links: Vec<(Op, Tag)> = Vec::new();
+        let mut gathers = Vec::new();
+        let (mut cursor, mut position) = (self.pieces.cursor(&connection.queue), chain.begin);
+        for link_end in chain.ends {
+            while position < link_end {
+                let mut gather = self.gathers.pop().unwrap_or_else(Gather::new);
+                let count = self.pieces.gather_until(&mut cursor, &mut position, link_end, &mut gather.vectors);
+                gather.header.msg_iov = gather.vectors.as_mut_ptr();
+                gather.header.msg_iovlen = count as _;
+                // SAFETY: the gather is boxed and kept until the chain has completed; pieces leave the queue only then.
+                let message = unsafe { PinnedMessage::new(&raw const gather.header) };
+                links.push((Op::SendMessageAll { file, message }, tag));
+                gathers.push(gather);
+            }
+        }
+        connection.sending = Sending::InFlight;
+        connection.in_flight = (end - chain.begin) as u32;
+        connection.tail_in_flight = connection.queued == end;
+        connection.operations += links.len() as u8;
+        chained.active = Some(Active { pending: links.len(), sent: 0, error: 0, gathers, cancelled: false });
+        self.metrics.sends += links.len() as u64;
+        self.submitter.push_chain(links);
+    }
+
+    /// Whether the chain at the front of the queue has to go out plainly: after the peer's FIN the kernel's own wait for
+    /// room ends at once, room or not, and would keep it busy.
+    pub(super) fn loosen_chain(&mut self, conn: ConnToken) -> bool {
+        let Some(connection) = self.connections.get(conn.slot(), conn.generation()) else { return false };
+        let loosened = connection.receive == Receive::Ended;
+        if loosened && let Some(chained) = self.chains.by_slot.get_mut(&conn.slot()) {
+            chained.waiting.pop_front();
+        }
+        loosened
+    }
+
+    pub(super) fn chain_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
+        let Some(conn) = self.completed(completion) else { return };
+        let Some(chained) = self.chains.by_slot.get_mut(&conn.slot()) else { return };
+        let Some(active) = &mut chained.active else { return };
+        active.pending -= 1;
+        match completion.result {
+            sent @ 0.. => active.sent += sent as u32,
+            // Behind a link that failed, and told by that one; or the whole chain was cancelled.
+            result if result == -libc::ECANCELED => {}
+            result if active.error == 0 => active.error = -result,
+            _ => {}
+        }
+        if active.pending > 0 {
+            return;
+        }
+        let Some(active) = chained.active.take() else { return };
+        if chained.waiting.is_empty() {
+            self.chains.by_slot.remove(&conn.slot());
+            if let Some(connection) = self.connection(conn) {
+                connection.chained = false;
+            }
+        }
+        self.gathers.extend(active.gathers);
+        match (active.error, active.sent) {
+            (0, 0) => self.send_finished(host, conn, -libc::ECANCELED),
+            (0, sent) => self.send_finished(host, conn, sent as i32),
+            (errno, sent) => {
+                if sent > 0 {
+                    self.bytes_sent(host, conn, sent);
+                }
+                self.send_finished(host, conn, -errno);
+            }
+        }
+    }
+
+    /// Ends a chain that is in flight on a connection that is being ended.
+    pub(super) fn cancel_chain(&mut self, conn: ConnToken) {
+        let active = self.chains.by_slot.get_mut(&conn.slot()).and_then(|chained| chained.active.as_mut());
+        let Some(active) = active else { return };
+        if !std::mem::replace(&mut active.cancelled, true) {
+            let target = Tag::new(Kind::Chain as u8, conn.slot(), conn.generation());
+            self.submit(Op::Cancel { target }, Kind::CancelChain, conn);
+        }
+    }
+
+    pub(super) fn chain_cancel_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
+        let Some(conn) = self.completed(completion) else { return };
+        // Between two links there is nothing that a cancel could find: it is tried again.
+        if let Some(chained) = self.chains.by_slot.get_mut(&conn.slot())
+            && let Some(active) = &mut chained.active
+        {
+            active.cancelled = false;
+        }
+        self.advance(host, conn);
+    }
+}
