@@ -17,13 +17,17 @@ mod addresses;
 mod bridge;
 mod commands;
 mod config;
+mod disk;
 mod doorbell;
 mod environment;
 mod errno;
 mod errors;
 mod external_memory;
+mod guards;
 mod mailbox;
+mod memory;
 mod port;
+mod port_disk;
 mod protocol;
 mod registry;
 mod send_slots;
@@ -38,7 +42,7 @@ mod worker;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use napi::bindgen_prelude::{ClassInstance, Function};
+use napi::bindgen_prelude::{ArrayBuffer, ClassInstance, Function};
 use napi::{Env, Result};
 use napi_derive::napi;
 
@@ -107,6 +111,21 @@ pub struct BoundAddress {
 pub struct AttachOptions {
     /// Whether the handler wants ticks.
     pub tick: bool,
+}
+
+/// Memory that commands can name.
+#[napi(object)]
+pub struct AllocatedMemory<'env> {
+    /// By what they name it, unique in the process.
+    pub id: u32,
+    /// The memory, zeroed.
+    pub memory: ArrayBuffer<'env>,
+}
+
+/// Maps zeroed memory of so many bytes, aligned to a power of two, for guarded sends and direct I/O.
+#[napi(catch_unwind)]
+pub fn alloc_memory(env: &Env, bytes: u32, alignment: u32) -> Result<AllocatedMemory<'_>> {
+    memory::allocate(env, bytes, alignment).map_err(|failure| failure.into_js(env))
 }
 
 /// Registers a cluster and returns its identifier, unique in the process. Nothing is started.
