@@ -34,6 +34,7 @@ export async function attachWorker(settings: AttachSettings): Promise<Dispatcher
     recvAccumulatorCapacity: config.recvAccumulatorCapacity,
     recvAccumulatorLimit: config.recvAccumulatorLimit,
     standaloneTaskCapacity: config.standaloneTaskCapacity,
+    storage: config,
     requestShutdown: settings.requestShutdown,
     onStopped(errno) {
       port.unref()

@@ -63,7 +63,8 @@ export class Cluster implements WorkerEvents {
     this.config = config
     this.size = workerCount(config)
     this.running = new Set(Array.from({ length: this.size }, (_, worker) => worker))
-    const resolved = { ...config, worker: { ...config.worker, threads: this.size } }
+    const registeredRegions = config.registeredRegions.map((region) => region.memory.id)
+    const resolved = { ...config, registeredRegions, worker: { ...config.worker, threads: this.size } }
     this.id = checked(() =>
       native.createCluster(resolved, bind === undefined ? null : { ip: bind.address, port: bind.port }),
     )

@@ -2,7 +2,10 @@
  * The chainable way to make a {@link (Config:class)}. It only collects: {@link ConfigBuilder.build} lets `Config` do the checking.
  */
 
-import { Config, type ConfigFields, type ConfigOptions, type RecvBufferConfig, type WorkerConfig } from './config.js'
+import { Config, type ConfigOptions, type RecvBufferConfig, type WorkerConfig } from './config.js'
+import type { DirectIoConfig } from './direct-io.js'
+import type { MemoryRegion } from './memory.js'
+import type { NvmeConfig } from './nvme.js'
 
 type Mutable<T> = { -readonly [K in keyof T]?: T[K] | undefined }
 
@@ -11,7 +14,7 @@ type Mutable<T> = { -readonly [K in keyof T]?: T[K] | undefined }
  * described at the field of {@link ConfigFields} with its name.
  */
 export class ConfigBuilder {
-  readonly #fields: Mutable<Omit<ConfigFields, 'recvBuffer' | 'worker'>> = {}
+  readonly #fields: Mutable<ConfigOptions> = {}
   #recvBuffer: Partial<RecvBufferConfig> = {}
   #worker: Partial<WorkerConfig> = {}
 
@@ -96,6 +99,36 @@ export class ConfigBuilder {
   /** Tasks of `spawn` that may run at a time per worker. */
   standaloneTaskCapacity(count: number): this {
     this.#fields.standaloneTaskCapacity = count
+    return this
+  }
+
+  /** Guarded sends that may be in flight per worker. */
+  sendSlabSlots(count: number): this {
+    this.#fields.sendSlabSlots = count
+    return this
+  }
+
+  /** Bytes below which a guarded send is copied by the kernel; 0 means never. */
+  sendZcThreshold(bytes: number): this {
+    this.#fields.sendZcThreshold = bytes
+    return this
+  }
+
+  /** Memory that every worker registers with the kernel. */
+  registeredRegions(regions: readonly MemoryRegion[]): this {
+    this.#fields.registeredRegions = regions
+    return this
+  }
+
+  /** Enables direct I/O; what is left out has its default. */
+  directIo(fields: Partial<DirectIoConfig> = {}): this {
+    this.#fields.directIo = fields
+    return this
+  }
+
+  /** Enables NVMe commands; what is left out has its default. */
+  nvme(fields: Partial<NvmeConfig> = {}): this {
+    this.#fields.nvme = fields
     return this
   }
 

@@ -39,7 +39,7 @@ export function removeRuntime(dispatchers: Dispatcher[]): void {
 }
 
 /** The worker whose handler is running; elsewhere the workers of the runtime launched last, in turn. */
-function pick(wanted: string): Dispatcher {
+export function pick(wanted: string): Dispatcher {
   if (current !== undefined && !current.isStopped) return current
   const running = runtimes.at(-1)?.filter((dispatcher) => !dispatcher.isStopped) ?? []
   turn = (turn + 1) % Math.max(1, running.length)

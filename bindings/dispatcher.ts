@@ -10,8 +10,10 @@ import { Connector } from './connect.js'
 import { ConnCtx } from './connection.js'
 import { BUSY, CLOSE_TOLD, CLOSED, CLOSING, END_TOLD, ENDED, OUTBOUND, PULLED } from './connection-flags.js'
 import { enter, leave } from './current.js'
+import type { Volumes } from './disk.js'
 import { DriverCtx } from './driver.js'
 import { invalidConnection, systemError } from './errors.js'
+import type { Guards } from './guards.js'
 import type { AsyncEventHandler } from './handler.js'
 import { Inbound } from './inbound.js'
 import { Outbound } from './outbound.js'
@@ -19,6 +21,7 @@ import { type NativePort, Port } from './port.js'
 import * as words from './protocol.js'
 import { reportFailure } from './report.js'
 import { Slabs } from './slabs.js'
+import { isStorage, Storage, type StorageLimits } from './storage.js'
 import { Tasks } from './tasks.js'
 
 /** Records handled before timers and other I/O get their turn. */
@@ -33,6 +36,8 @@ export interface DispatcherSettings {
   readonly recvAccumulatorCapacity: number
   readonly recvAccumulatorLimit: number
   readonly standaloneTaskCapacity: number
+  /** What may be in flight with memory of JavaScript's; none when left out. */
+  readonly storage?: StorageLimits
   /** Somebody asked for the shutdown of the whole server. */
   requestShutdown(): void
   /** The worker's thread has ended; nothing follows. */
@@ -49,6 +54,7 @@ export class Dispatcher {
   readonly outbound: Outbound
   readonly connector: Connector
   readonly tasks: Tasks
+  readonly storage: Storage
   readonly driver: DriverCtx
   /** Open connections. */
   connections = 0
@@ -89,6 +95,7 @@ export class Dispatcher {
     this.outbound = new Outbound(this, typeof handler.onDrain === 'function')
     this.connector = new Connector(this)
     this.tasks = new Tasks(settings.standaloneTaskCapacity, (error) => this.report(error, undefined))
+    this.storage = new Storage(this, settings.storage)
     this.driver = DriverCtx.of(this)
   }
 
@@ -114,6 +121,21 @@ export class Dispatcher {
     }
   }
 
+  /** The guarded sends of this worker. */
+  get guards(): Guards {
+    return this.storage.guards
+  }
+
+  /** Its files. */
+  get files(): Volumes {
+    return this.storage.files
+  }
+
+  /** Its NVMe devices. */
+  get devices(): Volumes {
+    return this.storage.devices
+  }
+
   /** Calls the handler's start method; what it throws is the caller's. */
   start(): void {
     this.runBatch(() => {
@@ -136,6 +158,7 @@ export class Dispatcher {
     this.port.native.stop()
     this.connector.stop()
     this.tasks.stop()
+    this.storage.stop()
   }
 
   /** Asks the whole server to shut down. */
@@ -257,6 +280,10 @@ export class Dispatcher {
       case words.STOPPED:
         this.stopped(a)
         return
+    }
+    if (isStorage(completions[at]!)) {
+      this.storage.take(at)
+      return
     }
     const conn = this.conns[slot]
     if (conn === undefined || conn.generation !== generation) return
@@ -403,6 +430,16 @@ export class Dispatcher {
     }
   }
 
+  /** Tells the handler of the end of an operation that it began. */
+  callStorage(call: (handler: AsyncEventHandler, driver: DriverCtx) => unknown): void {
+    try {
+      const result = call(this.handler, this.driver)
+      if (isThenable(result)) Promise.resolve(result).catch((error: unknown) => this.report(error, undefined))
+    } catch (error) {
+      this.report(error, undefined)
+    }
+  }
+
   private callDriver(method: 'onTick' | 'onNotify'): void {
     try {
       const result = this.handler[method]?.(this.driver)
@@ -426,6 +463,7 @@ export class Dispatcher {
     this.isStopped = true
     this.connector.stop()
     this.tasks.stop()
+    this.storage.stop()
     this.port.close()
     this.settings.onStopped(errno)
   }

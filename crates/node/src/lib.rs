@@ -128,6 +128,13 @@ pub fn alloc_memory(env: &Env, bytes: u32, alignment: u32) -> Result<AllocatedMe
     memory::allocate(env, bytes, alignment).map_err(|failure| failure.into_js(env))
 }
 
+/// What an NVMe device means by a status, in words.
+#[napi]
+#[must_use]
+pub fn nvme_status_text(bits: u32) -> String {
+    ringline::NvmeStatus::from_bits(bits as u16).to_string()
+}
+
 /// Registers a cluster and returns its identifier, unique in the process. Nothing is started.
 #[napi(catch_unwind)]
 pub fn create_cluster(env: &Env, config: NativeConfig, bind: Option<Bind>) -> Result<u32> {
