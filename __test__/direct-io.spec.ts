@@ -80,7 +80,7 @@ test.serial('f5 reads whose promise and buffer nobody keeps do no harm', async (
     const controller = new AbortController()
     const dropped = file.read(0, allocAligned(16 * BLOCK), { signal: controller.signal })
     controller.abort()
-    await t.throwsAsync(dropped, { name: 'AbortError' })
+    await t.throwsAsync(dropped, { any: true, name: 'AbortError' })
   }
   const buffer = allocAligned(BLOCK)
   t.is(await file.read(0, buffer), BLOCK)
@@ -166,7 +166,7 @@ test.serial('ending a runtime with reads in flight settles them and leaves no de
   const path = join(directory(t), 'ending')
   writeFileSync(path, Buffer.alloc(256 * BLOCK))
   const round = async (): Promise<void> => {
-    const server = await runtime(t)
+    const server = await new RinglineBuilder(testConfig().directIo().build()).launch(handlerClass({}))
     const file = await openDirectIoFile(path)
     const reads = Array.from({ length: 32 }, () => file.read(0, allocAligned(256 * BLOCK)))
     const settled = Promise.allSettled(reads)

@@ -11,9 +11,12 @@ const MIB = 1024 * 1024
 /** A server whose one connection a test takes into its own hands. */
 async function accepted(t: Parameters<typeof serve>[0], config = testConfig()) {
   let conn: ConnCtx | undefined
+  const accept = (accepted: ConnCtx): void => {
+    conn = accepted
+  }
   const server = await serve(
     t,
-    { onAccept: (accepted) => void (conn = accepted), onData: () => {}, onEnd: () => {} },
+    { onAccept: (accepted) => void accept(accepted), onData: () => {}, onEnd: () => {} },
     config,
   )
   const socket = await dial(t, server)

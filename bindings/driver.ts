@@ -46,7 +46,7 @@ export class DriverCtx {
     return this.connOf(token).sendNowait(data)
   }
 
-  /** As {@link ConnCtx.sendParts} without an argument. */
+  /** As `conn.sendParts()`: a builder of a send of several parts. */
   sendParts(token: ConnToken): AsyncSendBuilder {
     return this.connOf(token).sendParts()
   }
