@@ -15,6 +15,25 @@ export declare type AddressInput = string | {
 };
 
 /**
+ * Allocates memory for direct I/O and NVMe commands, which need aligned addresses. It can be sent with `conn.sendGuard` as well.
+ *
+ * @param bytes - 1 … 2^30
+ * @param alignment - bytes, a power of two up to 2^21; default 4096
+ * @returns a zeroed Buffer; slices that begin at multiples of the block size can be used too
+ * @throws RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`, or the system error `ENOMEM`
+ */
+export declare function allocAligned(bytes: number, alignment?: number): GuardBuffer;
+
+/**
+ * Allocates memory for zero-copy sends with `conn.sendGuard` and `conn.sendParts`.
+ *
+ * @param bytes - 1 … 2^30
+ * @returns a zeroed Buffer that can be sent, whole or in slices, any number of times
+ * @throws RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`, or the system error `ENOMEM`
+ */
+export declare function allocGuard(bytes: number): GuardBuffer;
+
+/**
  * What a worker calls. There is one handler object per worker; every method is optional and called on that object.
  *
  * A handler with `onData` gets each received chunk directly, the fast way. Without it bytes accumulate, to be taken with
@@ -74,6 +93,10 @@ export declare interface AsyncEventHandler {
     onTick?(driver: DriverCtx): unknown;
     /** `server.notify()` was called; several calls may be answered by one. */
     onNotify?(driver: DriverCtx): unknown;
+    /** An operation on a file that was begun through `driver` has ended. */
+    onDirectIo?(driver: DriverCtx, completion: DirectIoCompletion): unknown;
+    /** A command to an NVMe device that was submitted through `driver` has ended. */
+    onNvme?(driver: DriverCtx, completion: NvmeCompletion): unknown;
     /**
      * Something of the handler threw or rejected. Without this method it is reported by `process.emitWarning`, with code
      * `ERR_RINGLINE_HANDLER_FAILED`.
@@ -81,6 +104,29 @@ export declare interface AsyncEventHandler {
      * @param conn - the connection it was about, if it was about one
      */
     onError?(error: Error, conn?: ConnCtx): void;
+}
+
+/** Collects the parts of one send of a connection. What is wrong with a part is told when the send is submitted. */
+export declare class AsyncSendBuilder {
+    private readonly conn;
+    private readonly parts;
+    private submitted;
+    private constructor();
+    /** Adds data that is copied when the send is submitted. */
+    copy(data: SendData): this;
+    /** Adds memory that is sent from where it lies: of `allocGuard`, `allocAligned` or a `MemoryRegion`, or a slice of such. */
+    guard(memory: NodeJS.ArrayBufferView): this;
+    /**
+     * Queues all parts or none. A builder submits once.
+     *
+     * @returns the number of bytes, when the kernel has taken all of them; `released` of that promise tells when the guards' memory is free
+     * @throws (as a rejection) the errors of `conn.sendNowait`, and RinglineError `ERR_RINGLINE_TOO_MANY_PARTS`;
+     * `ERR_RINGLINE_GUARD_LIMIT_REACHED` when `sendSlabSlots` guards are in flight; `ERR_RINGLINE_INVALID_ARGUMENT` for a guard in ordinary
+     * memory
+     */
+    submit(): GuardedSend;
+    /** As {@link AsyncSendBuilder.submit}, with these parts behind the others. */
+    submitBatch(parts: readonly SendPart[]): GuardedSend;
 }
 
 /** An address where one was bound. */
@@ -150,6 +196,16 @@ export declare class ConfigBuilder {
     timerSlots(count: number): this;
     /** Addresses to which every worker binds a UDP socket of its own. */
     udpBind(addresses: readonly AddressInput[]): this;
+    /** Guarded sends that may be in flight per worker. */
+    sendSlabSlots(count: number): this;
+    /** Bytes below which a guarded send is copied by the kernel; 0 means never. */
+    sendZcThreshold(bytes: number): this;
+    /** Memory that every worker registers with the kernel. */
+    registeredRegions(regions: readonly MemoryRegion[]): this;
+    /** Enables direct I/O; what is left out has its default. */
+    directIo(fields?: Partial<DirectIoConfig>): this;
+    /** Enables NVMe commands; what is left out has its default. */
+    nvme(fields?: Partial<NvmeConfig>): this;
     /** The provided-buffer ring; what is left out keeps its value. */
     recvBuffer(fields: Partial<RecvBufferConfig>): this;
     /** The ring threads; what is left out keeps its value. */
@@ -212,13 +268,25 @@ export declare interface ConfigFields {
     readonly timerSlots: number;
     /** Addresses to which every worker binds a UDP socket of its own, at most 1024; port 0 lets the system choose. Default none. */
     readonly udpBind: readonly SocketAddress[];
+    /** Guarded sends that may be in flight per worker, 1 … 2^20. Default 512. */
+    readonly sendSlabSlots: number;
+    /** A guarded send of fewer bytes is copied by the kernel, 0 … 2^31−1; 0 means never. Default 4096. */
+    readonly sendZcThreshold: number;
+    /** Memory that every worker registers with the kernel, at most 16384 regions. Default none. */
+    readonly registeredRegions: readonly MemoryRegion[];
+    /** Direct I/O; `{}` enables it with its defaults. Default undefined: not enabled. */
+    readonly directIo: DirectIoConfig | undefined;
+    /** NVMe commands; `{}` enables them with their defaults. Default undefined: not enabled. */
+    readonly nvme: NvmeConfig | undefined;
 }
 
 /** The settings that differ from the defaults. */
-export declare type ConfigOptions = Partial<Omit<ConfigFields, 'recvBuffer' | 'worker' | 'udpBind'>> & {
+export declare type ConfigOptions = Partial<Omit<ConfigFields, 'recvBuffer' | 'worker' | 'udpBind' | 'directIo' | 'nvme'>> & {
     readonly udpBind?: readonly AddressInput[] | undefined;
     readonly recvBuffer?: Partial<RecvBufferConfig>;
     readonly worker?: Partial<WorkerConfig>;
+    readonly directIo?: Partial<DirectIoConfig> | undefined;
+    readonly nvme?: Partial<NvmeConfig> | undefined;
 };
 
 /**
@@ -272,6 +340,27 @@ export declare class ConnCtx {
      * error, when the connection ends before all was taken
      */
     send(data: SendData): Promise<number>;
+    /**
+     * Sends memory from where it lies, without a copy: of `allocGuard`, `allocAligned` or a `MemoryRegion`, or a slice of such. It goes out
+     * in order with the other sends. Fewer than `sendZcThreshold` bytes are copied by the kernel, which is cheaper; so is memory for a peer
+     * on this machine.
+     *
+     * @returns the number of bytes, when the kernel has taken all of them; `released` of that promise tells when it no longer uses the memory,
+     * which must not be changed until then
+     * @throws (as a rejection) the errors of {@link AsyncSendBuilder.submit}
+     */
+    sendGuard(memory: NodeJS.ArrayBufferView): GuardedSend;
+    /**
+     * Sends several parts as one: all of them are queued, in order, or none. Without an argument it answers a builder:
+     * `conn.sendParts().copy(header).guard(value).submit()`.
+     */
+    sendParts(): AsyncSendBuilder;
+    /**
+     * Sends several parts as one: all of them are queued, in order, or none.
+     *
+     * @returns as {@link AsyncSendBuilder.submit}, with its errors
+     */
+    sendParts(parts: readonly SendPart[]): GuardedSend;
     /** Sends a FIN after everything that was sent; receiving goes on. Does nothing the second time or after the end. */
     shutdownWrite(): void;
     /**
@@ -407,6 +496,116 @@ export declare class Deadline {
     valueOf(): number;
 }
 
+/** The end of an operation that was begun through `DriverCtx`, as `onDirectIo` gets it. */
+export declare interface DirectIoCompletion {
+    /** The file; undefined when it could not be opened. */
+    readonly file: DirectIoFile | undefined;
+    readonly op: DirectIoOp;
+    /** The number that the call which began it answered. */
+    readonly seq: number;
+    /** Bytes done; 0 for an open or fsync, and when it failed. */
+    readonly result: number;
+    /** Why it failed, or undefined. */
+    readonly error: RinglineError | undefined;
+    /** The buffer of a read or write. */
+    readonly buffer: NodeJS.ArrayBufferView | undefined;
+}
+
+/** What direct I/O may take of a worker. */
+export declare interface DirectIoConfig {
+    /** Files that a worker may have open, 1 … 65536. Default 8. */
+    readonly maxFiles: number;
+    /** Operations that a worker may have in flight, 1 … 65536. Default 256. */
+    readonly maxCommandsInFlight: number;
+}
+
+/**
+ * An open file of one worker. It stays open until it is closed or its worker has ended.
+ *
+ * Buffers are those of `allocAligned`. Many operations may be in flight on a file, and they end in any order.
+ */
+export declare class DirectIoFile {
+    /** What lengths and positions must be multiples of, in bytes. */
+    readonly blockSize: number;
+    /** What addresses of buffers must be multiples of, in bytes. */
+    readonly memoryAlignment: number;
+    /** The size of the file when it was opened, in bytes. */
+    readonly sizeAtOpen: number;
+    private readonly facts;
+    private readonly path;
+    private readonly readOnly;
+    private closing;
+    private constructor();
+    /**
+     * Fills a buffer from a position of the file on.
+     *
+     * @param offset - bytes, a multiple of `blockSize`
+     * @param buffer - memory of `allocAligned` whose length is a multiple of `blockSize`
+     * @returns the number of bytes, fewer at the end of the file
+     * @throws (as a rejection) RinglineError `ERR_RINGLINE_MISALIGNED`, naming the number that is not aligned;
+     * `ERR_RINGLINE_INVALID_ARGUMENT` for ordinary memory; `ERR_RINGLINE_INVALID_FILE` when the file is closed;
+     * `ERR_RINGLINE_OPERATION_LIMIT_REACHED` when `maxCommandsInFlight` operations are in flight; a system error such as `EIO`
+     */
+    read(offset: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number>;
+    /**
+     * Writes a buffer to a position of the file.
+     *
+     * @returns the number of bytes
+     * @throws (as a rejection) the errors of {@link DirectIoFile.read}; `ERR_RINGLINE_READ_ONLY_FILE`
+     */
+    write(offset: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number>;
+    /**
+     * Makes durable what was written. Writes that have not ended may or may not be included: await them first.
+     *
+     * @throws (as a rejection) a system error; `ERR_RINGLINE_INVALID_FILE`; `ERR_RINGLINE_OPERATION_LIMIT_REACHED`
+     */
+    fsync(options?: DiskOptions): Promise<void>;
+    /** Closes the file once what is in flight on it has ended; resolves then. The second time it does nothing more. */
+    close(): Promise<void>;
+    /** Closes the file, as {@link DirectIoFile.close} does. */
+    [Symbol.asyncDispose](): Promise<void>;
+    private check;
+}
+
+/** As {@link DirectIoFile.fsync}. */
+export declare function directIoFsync(file: DirectIoFile, options?: DiskOptions): Promise<void>;
+
+/** What a {@link DirectIoCompletion} is about. */
+export declare const DirectIoOp: {
+    readonly Open: 'open';
+    readonly Read: 'read';
+    readonly Write: 'write';
+    readonly Fsync: 'fsync';
+};
+
+/** What a {@link DirectIoCompletion} is about. */
+export declare type DirectIoOp = (typeof DirectIoOp)[keyof typeof DirectIoOp];
+
+/** How a file is opened. */
+export declare interface DirectIoOpenOptions {
+    /** For reading alone. Default false. */
+    readonly readOnly?: boolean;
+    /** Makes the file when there is none, readable and writable for its owner. Default false. */
+    readonly create?: boolean;
+    /** Gives up: the promise rejects with the signal's reason, and no file is left open. */
+    readonly signal?: AbortSignal;
+}
+
+/** As {@link DirectIoFile.read}. */
+export declare function directIoRead(file: DirectIoFile, offset: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number>;
+
+/** As {@link DirectIoFile.write}. */
+export declare function directIoWrite(file: DirectIoFile, offset: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number>;
+
+/** Options of reads, writes and fsyncs. */
+export declare interface DiskOptions {
+    /**
+     * Stops waiting: the promise rejects with the signal's reason. The operation itself goes on, and the buffer must not be used before
+     * the file was closed.
+     */
+    readonly signal?: AbortSignal;
+}
+
 /**
  * The operations of one worker, as `onStart`, `onTick` and `onNotify` get them. Every operation through the token of a connection that has
  * ended is refused, or does nothing where that is what it would do anyway.
@@ -420,6 +619,33 @@ export declare class DriverCtx {
     get connections(): number;
     /** As {@link ConnCtx.sendNowait}, with the same errors. */
     send(token: ConnToken, data: SendData): number;
+    /** As `conn.sendParts()`: a builder of a send of several parts. */
+    sendParts(token: ConnToken): AsyncSendBuilder;
+    /**
+     * Opens a file for direct I/O. How it ended is told to `onDirectIo`, as the end of every operation that is begun here; what can be seen to
+     * be wrong at once is thrown, with the errors of the function {@link openDirectIoFile}.
+     *
+     * @returns the number of the operation
+     */
+    openDirectIoFile(path: string, options?: Omit<DirectIoOpenOptions, 'signal'>): number;
+    /** Begins a read, as {@link DirectIoFile.read}; answers its number. */
+    directIoRead(file: DirectIoFile, offset: number, buffer: NodeJS.ArrayBufferView): number;
+    /** Begins a write, as {@link DirectIoFile.write}; answers its number. */
+    directIoWrite(file: DirectIoFile, offset: number, buffer: NodeJS.ArrayBufferView): number;
+    /** Begins an fsync, as {@link DirectIoFile.fsync}; answers its number. */
+    directIoFsync(file: DirectIoFile): number;
+    /** Closes a file when what is in flight on it has ended. */
+    closeDirectIoFile(file: DirectIoFile): void;
+    /** Opens an NVMe namespace, as the function {@link openNvmeDevice}. How it ended is told to `onNvme`. */
+    openNvmeDevice(path: string, namespace: number): number;
+    /** Submits a read, as {@link NvmeDevice.read}; answers its number. */
+    nvmeRead(device: NvmeDevice, lba: number, numBlocks: number, buffer: NodeJS.ArrayBufferView): number;
+    /** Submits a write, as {@link NvmeDevice.write}; answers its number. */
+    nvmeWrite(device: NvmeDevice, lba: number, numBlocks: number, buffer: NodeJS.ArrayBufferView): number;
+    /** Submits a flush, as {@link NvmeDevice.flush}; answers its number. */
+    nvmeFlush(device: NvmeDevice): number;
+    /** Closes a device when what is in flight on it has ended. */
+    closeNvmeDevice(device: NvmeDevice): void;
     /** As {@link ConnCtx.shutdownWrite}. */
     shutdownWrite(token: ConnToken): void;
     /** As {@link ConnCtx.close}. */
@@ -468,6 +694,27 @@ export declare interface First<A> {
     intoInner(): A;
 }
 
+/** A Buffer over memory that the kernel can send from where it lies. Slices of it can be sent too. */
+export declare interface GuardBuffer extends Buffer {
+    /**
+     * Resolves when no send of this memory, or of a slice of it, is in the kernel's hands: at once when there is none. Until then changing
+     * the bytes changes what the peer gets.
+     *
+     * @throws (as a rejection) RinglineError `ERR_RINGLINE_WORKER_STOPPED` when a worker has ended while it was sending from this memory
+     */
+    readonly released: Promise<void>;
+}
+
+/** The promise of a zero-copy send: the number of bytes, when the kernel has taken all of them. */
+export declare interface GuardedSend extends Promise<number> {
+    /**
+     * Resolves when the kernel no longer uses the guards' memory, which is when the peer has acknowledged the bytes; also when nothing was sent.
+     *
+     * @throws (as a rejection) RinglineError `ERR_RINGLINE_WORKER_STOPPED` when the worker has ended before
+     */
+    readonly released: Promise<void>;
+}
+
 /** A class that makes handlers: what `launch` takes, and what the module of `launch(new URL(…))` exports as default. */
 export declare interface HandlerClass {
     /**
@@ -496,6 +743,129 @@ export declare interface Left<A> {
     /** The value. */
     intoInner(): A;
 }
+
+/** The most guards among them. */
+export declare const MAX_GUARDS = 4;
+
+/** The most parts of one send. */
+export declare const MAX_IOVECS = 8;
+
+/**
+ * Memory for zero-copy sends that the workers of a runtime register with the kernel, so that it need not look up its pages for every send:
+ * an arena for values that are sent often. Pass it in `registeredRegions`; without that its bytes can be sent all the same.
+ */
+export declare class MemoryRegion {
+    /** The whole region, zeroed at first. */
+    readonly buffer: GuardBuffer;
+    private constructor();
+    /**
+     * Maps zeroed memory. Registering it counts against the limit of locked memory (`ulimit -l`) where that applies.
+     *
+     * @param bytes - 1 … 2^30
+     * @throws RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`, or the system error `ENOMEM`
+     */
+    static allocate(bytes: number): MemoryRegion;
+    /** The number of bytes. */
+    get byteLength(): number;
+    /** As {@link GuardBuffer.released}, for the whole region. */
+    get released(): Promise<void>;
+}
+
+/** The end of a command that was submitted through `DriverCtx`, as `onNvme` gets it. */
+export declare interface NvmeCompletion {
+    /** The device; undefined when it could not be opened. */
+    readonly device: NvmeDevice | undefined;
+    readonly op: NvmeOp;
+    /** The number that the call which submitted it answered. */
+    readonly seq: number;
+    /** Bytes done; 0 for an open or flush, and when it failed. */
+    readonly result: number;
+    /** Why it failed, a status of the device among the reasons, or undefined. */
+    readonly error: RinglineError | undefined;
+    /** The buffer of a read or write. */
+    readonly buffer: NodeJS.ArrayBufferView | undefined;
+}
+
+/** What NVMe commands may take of a worker. A worker with NVMe has a ring with entries twice as large. */
+export declare interface NvmeConfig {
+    /** Devices that a worker may have open, 1 … 65536. Default 4. */
+    readonly maxDevices: number;
+    /** Commands that a worker may have in flight, 1 … 65536. Default 256. */
+    readonly maxCommandsInFlight: number;
+}
+
+/** An open NVMe namespace of one worker. It stays open until it is closed or its worker has ended. */
+export declare class NvmeDevice {
+    /** Bytes of a logical block. */
+    readonly blockSize: number;
+    /** Number of logical blocks. */
+    readonly blocks: number;
+    private readonly volumes;
+    private readonly facts;
+    private readonly path;
+    private closing;
+    private constructor();
+    /**
+     * Reads blocks.
+     *
+     * @param lba - the first block
+     * @param numBlocks - 1 … 65535
+     * @param buffer - memory of `allocAligned` of exactly the size of the blocks
+     * @returns the number of bytes
+     * @throws (as a rejection) RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`; `ERR_RINGLINE_INVALID_DEVICE` when the device is closed;
+     * `ERR_RINGLINE_OPERATION_LIMIT_REACHED`; `ERR_RINGLINE_NVME_STATUS` with what the device answers; a system error, `EINVAL` for more
+     * blocks than the device takes at a time
+     */
+    read(lba: number, numBlocks: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number>;
+    /** Writes blocks; otherwise as {@link NvmeDevice.read}. */
+    write(lba: number, numBlocks: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number>;
+    /** Makes durable what was written. Writes that have not ended may or may not be included: await them first. */
+    flush(options?: DiskOptions): Promise<void>;
+    /** Closes the device once what is in flight on it has ended; resolves then. */
+    close(): Promise<void>;
+    /** Closes the device, as {@link NvmeDevice.close} does. */
+    [Symbol.asyncDispose](): Promise<void>;
+    private check;
+}
+
+/** As {@link NvmeDevice.flush}. */
+export declare function nvmeFlush(device: NvmeDevice, options?: DiskOptions): Promise<void>;
+
+/** What an {@link NvmeCompletion} is about. */
+export declare const NvmeOp: {
+    readonly Open: 'open';
+    readonly Read: 'read';
+    readonly Write: 'write';
+    readonly Flush: 'flush';
+};
+
+/** What an {@link NvmeCompletion} is about. */
+export declare type NvmeOp = (typeof NvmeOp)[keyof typeof NvmeOp];
+
+/** As {@link NvmeDevice.read}. */
+export declare function nvmeRead(device: NvmeDevice, lba: number, numBlocks: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number>;
+
+/** As {@link NvmeDevice.write}. */
+export declare function nvmeWrite(device: NvmeDevice, lba: number, numBlocks: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number>;
+
+/**
+ * Opens a file for direct I/O, on the worker that is chosen as `connect` chooses it.
+ *
+ * @param path - of an existing file, unless `create` is set
+ * @throws (as a rejection) the system error, such as `ENOENT`, or `EOPNOTSUPP` where the file system takes no direct I/O; RinglineError
+ * `ERR_RINGLINE_NOT_ENABLED` without `directIo` in the configuration; `ERR_RINGLINE_FILE_LIMIT_REACHED` when `maxFiles` are open;
+ * `ERR_RINGLINE_NO_RUNTIME`; or the signal's reason
+ */
+export declare function openDirectIoFile(path: string, options?: DirectIoOpenOptions): Promise<DirectIoFile>;
+
+/**
+ * Opens the generic character device of a namespace, such as `/dev/ng0n1`, on the worker that is chosen as `connect` chooses it.
+ *
+ * @throws (as a rejection) the system error, such as `EACCES`; `EOPNOTSUPP` when it is no such device, `EINVAL` when it is that of another
+ * namespace; RinglineError `ERR_RINGLINE_NOT_ENABLED` without `nvme` in the configuration; `ERR_RINGLINE_DEVICE_LIMIT_REACHED` when
+ * `maxDevices` are open; `ERR_RINGLINE_NO_RUNTIME`
+ */
+export declare function openNvmeDevice(path: string, namespace: number): Promise<NvmeDevice>;
 
 /** Looks at received bytes and says how many it has consumed. It may keep slices of them; it must answer synchronously. */
 export declare type ParseFunction = (data: Buffer) => ParseResult;
@@ -601,6 +971,8 @@ export declare class RinglineError extends Error {
     readonly address?: string;
     /** The port it was about. */
     readonly port?: number;
+    /** The path it was about. */
+    readonly path?: string;
     /**
      * @param code - what went wrong, for programs
      * @param message - what went wrong, for people
@@ -614,7 +986,7 @@ export declare class RinglineError extends Error {
  * remedy. It may not decide when something is an error.
  */
 /** The codes of errors that do not come from the operating system. They are stable: a message may change, a code does not. */
-export declare type RinglineErrorCode = 'ERR_RINGLINE_CANCELED' | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED' | 'ERR_RINGLINE_ELAPSED' | 'ERR_RINGLINE_HANDLER_FAILED' | 'ERR_RINGLINE_INVALID_ADDRESS' | 'ERR_RINGLINE_INVALID_ARGUMENT' | 'ERR_RINGLINE_INVALID_CONFIG' | 'ERR_RINGLINE_INVALID_CONNECTION' | 'ERR_RINGLINE_INVALID_PARSE_RESULT' | 'ERR_RINGLINE_NATIVE_LIBRARY' | 'ERR_RINGLINE_NO_RUNTIME' | 'ERR_RINGLINE_RECEIVE_BUSY' | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED' | 'ERR_RINGLINE_SEND_IN_FLIGHT' | 'ERR_RINGLINE_SEND_POOL_EXHAUSTED' | 'ERR_RINGLINE_SUBMISSION_QUEUE_FULL' | 'ERR_RINGLINE_TASK_LIMIT_REACHED' | 'ERR_RINGLINE_TIMER_EXHAUSTED' | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM' | 'ERR_RINGLINE_WORKER_STOPPED' | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN';
+export declare type RinglineErrorCode = 'ERR_RINGLINE_CANCELED' | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED' | 'ERR_RINGLINE_ELAPSED' | 'ERR_RINGLINE_DEVICE_LIMIT_REACHED' | 'ERR_RINGLINE_FILE_LIMIT_REACHED' | 'ERR_RINGLINE_GUARD_LIMIT_REACHED' | 'ERR_RINGLINE_HANDLER_FAILED' | 'ERR_RINGLINE_INVALID_ADDRESS' | 'ERR_RINGLINE_INVALID_ARGUMENT' | 'ERR_RINGLINE_INVALID_CONFIG' | 'ERR_RINGLINE_INVALID_CONNECTION' | 'ERR_RINGLINE_INVALID_DEVICE' | 'ERR_RINGLINE_INVALID_FILE' | 'ERR_RINGLINE_INVALID_PARSE_RESULT' | 'ERR_RINGLINE_MISALIGNED' | 'ERR_RINGLINE_NATIVE_LIBRARY' | 'ERR_RINGLINE_NOT_ENABLED' | 'ERR_RINGLINE_NO_RUNTIME' | 'ERR_RINGLINE_NVME_STATUS' | 'ERR_RINGLINE_OPERATION_LIMIT_REACHED' | 'ERR_RINGLINE_READ_ONLY_FILE' | 'ERR_RINGLINE_RECEIVE_BUSY' | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED' | 'ERR_RINGLINE_SEND_IN_FLIGHT' | 'ERR_RINGLINE_SEND_POOL_EXHAUSTED' | 'ERR_RINGLINE_SUBMISSION_QUEUE_FULL' | 'ERR_RINGLINE_TASK_LIMIT_REACHED' | 'ERR_RINGLINE_TIMER_EXHAUSTED' | 'ERR_RINGLINE_TOO_MANY_PARTS' | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM' | 'ERR_RINGLINE_WORKER_STOPPED' | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN';
 
 /** The second branch of a {@link select3} was ready first. */
 export declare interface Second<B> {
@@ -641,6 +1013,21 @@ export declare function select3<A, B, C>(a: Cancelable<A>, b: Cancelable<B>, c: 
  */
 /** What the sending methods take: a string is sent as UTF-8, a view as the bytes it shows. */
 export declare type SendData = string | NodeJS.ArrayBufferView;
+
+/** A part of a send: data that is copied when it is submitted, or memory of `allocGuard`, `allocAligned` or a `MemoryRegion`. */
+export declare type SendPart = {
+    readonly copy: SendData;
+} | {
+    readonly guard: NodeJS.ArrayBufferView;
+};
+
+/** Makes the parts of a send. */
+export declare const SendPart: {
+    /** Data that is copied when the send is submitted. */
+    readonly Copy: (data: SendData) => SendPart;
+    /** Memory that is sent from where it lies. */
+    readonly Guard: (memory: NodeJS.ArrayBufferView) => SendPart;
+};
 
 /**
  * A running server, or a runtime for connections of its own when nothing was bound. It runs until {@link Server.shutdown}, whether or not

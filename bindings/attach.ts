@@ -36,6 +36,7 @@ export async function attachWorker(settings: AttachSettings): Promise<Dispatcher
     standaloneTaskCapacity: config.standaloneTaskCapacity,
     timerSlots: config.timerSlots,
     udpAddrs: udpAddresses(native, cluster),
+    storage: config,
     requestShutdown: settings.requestShutdown,
     onStopped(errno) {
       port.unref()

@@ -67,7 +67,8 @@ export class Cluster implements WorkerEvents {
     this.size = workerCount(config)
     this.running = new Set(Array.from({ length: this.size }, (_, worker) => worker))
     const udpBind = config.udpBind.map(({ address, port }) => ({ ip: address, port }))
-    const resolved = { ...config, udpBind, worker: { ...config.worker, threads: this.size } }
+    const registeredRegions = config.registeredRegions.map((region) => region.memory.id)
+    const resolved = { ...config, udpBind, registeredRegions, worker: { ...config.worker, threads: this.size } }
     this.id = checked(() =>
       native.createCluster(resolved, bind === undefined ? null : { ip: bind.address, port: bind.port }),
     )

@@ -4,6 +4,9 @@
 
 import type { AddressInput } from './address.js'
 import { Config, type ConfigFields, type ConfigOptions, type RecvBufferConfig, type WorkerConfig } from './config.js'
+import type { DirectIoConfig } from './direct-io.js'
+import type { MemoryRegion } from './memory.js'
+import type { NvmeConfig } from './nvme.js'
 
 type Mutable<T> = { -readonly [K in keyof T]?: T[K] | undefined }
 
@@ -12,7 +15,7 @@ type Mutable<T> = { -readonly [K in keyof T]?: T[K] | undefined }
  * described at the field of {@link ConfigFields} with its name.
  */
 export class ConfigBuilder {
-  readonly #fields: Mutable<Omit<ConfigFields, 'recvBuffer' | 'worker' | 'udpBind'>> = {}
+  readonly #fields: Mutable<Omit<ConfigOptions, 'recvBuffer' | 'worker' | 'udpBind'>> = {}
   #udpBind: readonly AddressInput[] | undefined
   #recvBuffer: Partial<RecvBufferConfig> = {}
   #worker: Partial<WorkerConfig> = {}
@@ -110,6 +113,36 @@ export class ConfigBuilder {
   /** Addresses to which every worker binds a UDP socket of its own. */
   udpBind(addresses: readonly AddressInput[]): this {
     this.#udpBind = addresses
+    return this
+  }
+
+  /** Guarded sends that may be in flight per worker. */
+  sendSlabSlots(count: number): this {
+    this.#fields.sendSlabSlots = count
+    return this
+  }
+
+  /** Bytes below which a guarded send is copied by the kernel; 0 means never. */
+  sendZcThreshold(bytes: number): this {
+    this.#fields.sendZcThreshold = bytes
+    return this
+  }
+
+  /** Memory that every worker registers with the kernel. */
+  registeredRegions(regions: readonly MemoryRegion[]): this {
+    this.#fields.registeredRegions = regions
+    return this
+  }
+
+  /** Enables direct I/O; what is left out has its default. */
+  directIo(fields: Partial<DirectIoConfig> = {}): this {
+    this.#fields.directIo = fields
+    return this
+  }
+
+  /** Enables NVMe commands; what is left out has its default. */
+  nvme(fields: Partial<NvmeConfig> = {}): this {
+    this.#fields.nvme = fields
     return this
   }
 

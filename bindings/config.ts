@@ -5,7 +5,10 @@
 
 import { availableParallelism } from 'node:os'
 import { type AddressInput, parseAddress, type SocketAddress } from './address.js'
+import type { DirectIoConfig } from './direct-io.js'
 import { describe, invalidArgument, RinglineError } from './errors.js'
+import { MemoryRegion } from './memory.js'
+import type { NvmeConfig } from './nvme.js'
 
 /** The provided-buffer ring that the connections of one worker receive into. */
 export interface RecvBufferConfig {
@@ -71,6 +74,16 @@ export interface ConfigFields {
   readonly timerSlots: number
   /** Addresses to which every worker binds a UDP socket of its own, at most 1024; port 0 lets the system choose. Default none. */
   readonly udpBind: readonly SocketAddress[]
+  /** Guarded sends that may be in flight per worker, 1 … 2^20. Default 512. */
+  readonly sendSlabSlots: number
+  /** A guarded send of fewer bytes is copied by the kernel, 0 … 2^31−1; 0 means never. Default 4096. */
+  readonly sendZcThreshold: number
+  /** Memory that every worker registers with the kernel, at most 16384 regions. Default none. */
+  readonly registeredRegions: readonly MemoryRegion[]
+  /** Direct I/O; `{}` enables it with its defaults. Default undefined: not enabled. */
+  readonly directIo: DirectIoConfig | undefined
+  /** NVMe commands; `{}` enables them with their defaults. Default undefined: not enabled. */
+  readonly nvme: NvmeConfig | undefined
 }
 
 const I32_MAX = 2 ** 31 - 1
@@ -101,6 +114,12 @@ const RANGES = {
   tickTimeoutUs: { min: 0, max: I32_MAX },
   standaloneTaskCapacity: { min: 1, max: 2 ** 20 },
   timerSlots: { min: 1, max: 65535 },
+  sendSlabSlots: { min: 1, max: 2 ** 20 },
+  sendZcThreshold: { min: 0, max: I32_MAX },
+  'directIo.maxFiles': { min: 1, max: 65536 },
+  'directIo.maxCommandsInFlight': { min: 1, max: 65536 },
+  'nvme.maxDevices': { min: 1, max: 65536 },
+  'nvme.maxCommandsInFlight': { min: 1, max: 65536 },
   'recvBuffer.ringSize': { min: 1, max: 32768, powerOfTwo: true },
   'recvBuffer.bufferSize': { min: 1, max: BUFFER_MAX },
   'recvBuffer.bgid': { min: 0, max: 65535 },
@@ -129,7 +148,17 @@ const DEFAULTS: ConfigFields = {
   standaloneTaskCapacity: 256,
   timerSlots: 256,
   udpBind: Object.freeze([]),
+  sendSlabSlots: 512,
+  sendZcThreshold: 4096,
+  registeredRegions: Object.freeze([]),
+  directIo: undefined,
+  nvme: undefined,
 }
+
+const DIRECT_IO_DEFAULTS: DirectIoConfig = { maxFiles: 8, maxCommandsInFlight: 256 }
+const NVME_DEFAULTS: NvmeConfig = { maxDevices: 4, maxCommandsInFlight: 256 }
+const GROUPS: readonly string[] = ['recvBuffer', 'worker', 'directIo', 'nvme']
+const REGIONS_MAX = 16384
 
 /** Declares the fields of {@link ConfigFields} as fields of the class. */
 export interface Config extends ConfigFields {}
@@ -146,13 +175,15 @@ export class Config {
   constructor(fields: ConfigOptions = {}) {
     if (typeof fields !== 'object' || fields === null)
       throw invalidArgument('fields', 'an object with settings', fields)
-    const { recvBuffer, worker, udpBind, ...rest } = fields
+    const { recvBuffer, worker, udpBind, directIo, nvme, ...rest } = fields
     const merged: ConfigFields = {
       ...DEFAULTS,
       ...withoutUndefined(rest),
       recvBuffer: Object.freeze({ ...DEFAULTS.recvBuffer, ...group('recvBuffer', recvBuffer) }),
       worker: Object.freeze({ ...DEFAULTS.worker, ...group('worker', worker) }),
       udpBind: Object.freeze(addresses(udpBind)),
+      directIo: directIo && Object.freeze({ ...DIRECT_IO_DEFAULTS, ...group('directIo', directIo) }),
+      nvme: nvme && Object.freeze({ ...NVME_DEFAULTS, ...group('nvme', nvme) }),
     }
     validate(merged)
     Object.freeze(Object.assign(this, merged))
@@ -165,10 +196,12 @@ export class Config {
 }
 
 /** The settings that differ from the defaults. */
-export type ConfigOptions = Partial<Omit<ConfigFields, 'recvBuffer' | 'worker' | 'udpBind'>> & {
+export type ConfigOptions = Partial<Omit<ConfigFields, 'recvBuffer' | 'worker' | 'udpBind' | 'directIo' | 'nvme'>> & {
   readonly udpBind?: readonly AddressInput[] | undefined
   readonly recvBuffer?: Partial<RecvBufferConfig>
   readonly worker?: Partial<WorkerConfig>
+  readonly directIo?: Partial<DirectIoConfig> | undefined
+  readonly nvme?: Partial<NvmeConfig> | undefined
 }
 
 function withoutUndefined<T extends object>(fields: T): T {
@@ -190,13 +223,8 @@ function addresses(inputs: readonly AddressInput[] | undefined): SocketAddress[]
 }
 
 function validate(fields: ConfigFields): void {
-  const known = new Map<string, unknown>()
-  for (const [name, value] of Object.entries(fields)) {
-    if (name === 'udpBind') continue
-    if (name !== 'recvBuffer' && name !== 'worker') known.set(name, value)
-    else for (const [inner, innerValue] of Object.entries(value)) known.set(`${name}.${inner}`, innerValue)
-  }
-  for (const [name, value] of known) {
+  validateRegions(fields.registeredRegions)
+  for (const [name, value] of settings(fields)) {
     if (FLAGS.includes(name as never)) {
       if (typeof value !== 'boolean') throw invalidConfig(name, value, 'true or false')
     } else if (Object.hasOwn(RANGES, name)) {
@@ -213,6 +241,23 @@ function validate(fields: ConfigFields): void {
     const wanted = `at most ${SEND_POOL_BYTES_MAX} bytes: lower one of the two`
     throw invalidConfig('sendCopyCount × sendCopySlotSize', pool, wanted)
   }
+}
+
+/** Every setting by its full name. */
+function settings(fields: ConfigFields): Map<string, unknown> {
+  const { registeredRegions: _, udpBind: __, ...rest } = fields
+  const known = new Map<string, unknown>()
+  for (const [name, value] of Object.entries(rest)) {
+    if (!GROUPS.includes(name)) known.set(name, value)
+    else for (const [inner, innerValue] of Object.entries(value ?? {})) known.set(`${name}.${inner}`, innerValue)
+  }
+  return known
+}
+
+function validateRegions(regions: unknown): void {
+  const legal = Array.isArray(regions) && regions.every((region) => region instanceof MemoryRegion)
+  if (legal && regions.length <= REGIONS_MAX) return
+  throw invalidConfig('registeredRegions', regions, `an array of at most ${REGIONS_MAX} MemoryRegion objects`)
 }
 
 function validateNumber(name: string, value: unknown, range: Range): void {

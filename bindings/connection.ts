@@ -9,8 +9,10 @@ import { type AddressInput, type AddressWords, addressFromWords, type SocketAddr
 import type { ConnectOptions } from './connect.js'
 import { CLOSED, CLOSING, ENDED, OUTBOUND, PULLED, WRITE_SHUT } from './connection-flags.js'
 import type { Dispatcher } from './dispatcher.js'
+import type { GuardedSend } from './guards.js'
 import { Inbound, type ParseFunction, type ReceiveOptions } from './inbound.js'
 import type { SendData } from './send-data.js'
+import { AsyncSendBuilder, type SendPart } from './send-parts.js'
 import type { Sending } from './send-queue.js'
 import { ConnToken } from './token.js'
 
@@ -158,6 +160,35 @@ export class ConnCtx {
    */
   send(data: SendData): Promise<number> {
     return this.dispatcher.outbound.send(this, data)
+  }
+
+  /**
+   * Sends memory from where it lies, without a copy: of `allocGuard`, `allocAligned` or a `MemoryRegion`, or a slice of such. It goes out
+   * in order with the other sends. Fewer than `sendZcThreshold` bytes are copied by the kernel, which is cheaper; so is memory for a peer
+   * on this machine.
+   *
+   * @returns the number of bytes, when the kernel has taken all of them; `released` of that promise tells when it no longer uses the memory,
+   * which must not be changed until then
+   * @throws (as a rejection) the errors of {@link AsyncSendBuilder.submit}
+   */
+  sendGuard(memory: NodeJS.ArrayBufferView): GuardedSend {
+    return AsyncSendBuilder.of(this).guard(memory).submit()
+  }
+
+  /**
+   * Sends several parts as one: all of them are queued, in order, or none. Without an argument it answers a builder:
+   * `conn.sendParts().copy(header).guard(value).submit()`.
+   */
+  sendParts(): AsyncSendBuilder
+  /**
+   * Sends several parts as one: all of them are queued, in order, or none.
+   *
+   * @returns as {@link AsyncSendBuilder.submit}, with its errors
+   */
+  sendParts(parts: readonly SendPart[]): GuardedSend
+  sendParts(parts?: readonly SendPart[]): AsyncSendBuilder | GuardedSend {
+    const builder = AsyncSendBuilder.of(this)
+    return parts === undefined ? builder : builder.submitBatch(parts)
   }
 
   /** Sends a FIN after everything that was sent; receiving goes on. Does nothing the second time or after the end. */

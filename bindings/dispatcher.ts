@@ -11,8 +11,10 @@ import { ConnCtx } from './connection.js'
 import { BUSY, CLOSE_TOLD, CLOSED, CLOSING, END_TOLD, ENDED, OUTBOUND, PULLED } from './connection-flags.js'
 import { enter, leave } from './current.js'
 import { Datagrams } from './datagrams.js'
+import type { Volumes } from './disk.js'
 import { DriverCtx } from './driver.js'
 import { invalidConnection, systemError } from './errors.js'
+import type { Guards } from './guards.js'
 import type { AsyncEventHandler } from './handler.js'
 import { Inbound } from './inbound.js'
 import { Outbound } from './outbound.js'
@@ -20,6 +22,7 @@ import { type NativePort, Port } from './port.js'
 import * as words from './protocol.js'
 import { reportFailure } from './report.js'
 import { Slabs } from './slabs.js'
+import { isStorage, Storage, type StorageLimits } from './storage.js'
 import { Tasks } from './tasks.js'
 import { Timers } from './timers.js'
 
@@ -38,6 +41,8 @@ export interface DispatcherSettings {
   readonly timerSlots: number
   /** What the worker's UDP sockets are bound to. */
   readonly udpAddrs: readonly SocketAddress[]
+  /** What may be in flight with memory of JavaScript's; none when left out. */
+  readonly storage?: StorageLimits
   /** Somebody asked for the shutdown of the whole server. */
   requestShutdown(): void
   /** The worker's thread has ended; nothing follows. */
@@ -56,6 +61,7 @@ export class Dispatcher {
   readonly tasks: Tasks
   readonly timers: Timers
   readonly datagrams: Datagrams
+  readonly storage: Storage
   readonly driver: DriverCtx
   /** Open connections. */
   connections = 0
@@ -98,6 +104,7 @@ export class Dispatcher {
     this.tasks = new Tasks(settings.standaloneTaskCapacity, (error) => this.report(error, undefined))
     this.timers = new Timers(this.port, settings.timerSlots)
     this.datagrams = new Datagrams(this, handler, settings.udpAddrs)
+    this.storage = new Storage(this, settings.storage)
     this.driver = DriverCtx.of(this)
   }
 
@@ -123,6 +130,21 @@ export class Dispatcher {
     }
   }
 
+  /** The guarded sends of this worker. */
+  get guards(): Guards {
+    return this.storage.guards
+  }
+
+  /** Its files. */
+  get files(): Volumes {
+    return this.storage.files
+  }
+
+  /** Its NVMe devices. */
+  get devices(): Volumes {
+    return this.storage.devices
+  }
+
   /** Calls the handler's start method; what it throws is the caller's. */
   start(): void {
     this.runBatch(() => {
@@ -144,6 +166,9 @@ export class Dispatcher {
     this.port.native.unref()
     this.port.native.stop()
     this.stopWaiting()
+    this.connector.stop()
+    this.tasks.stop()
+    this.storage.stop()
   }
 
   /** Asks the whole server to shut down. */
@@ -276,6 +301,10 @@ export class Dispatcher {
       case words.STOPPED:
         this.stopped(a)
         return
+    }
+    if (isStorage(completions[at]!)) {
+      this.storage.take(at)
+      return
     }
     const conn = this.conns[slot]
     if (conn === undefined || conn.generation !== generation) return
@@ -422,6 +451,16 @@ export class Dispatcher {
     }
   }
 
+  /** Tells the handler of the end of an operation that it began. */
+  callStorage(call: (handler: AsyncEventHandler, driver: DriverCtx) => unknown): void {
+    try {
+      const result = call(this.handler, this.driver)
+      if (isThenable(result)) Promise.resolve(result).catch((error: unknown) => this.report(error, undefined))
+    } catch (error) {
+      this.report(error, undefined)
+    }
+  }
+
   private callDriver(method: 'onTick' | 'onNotify'): void {
     try {
       this.watchResult(this.handler[method]?.(this.driver))
@@ -453,6 +492,9 @@ export class Dispatcher {
     for (const conn of this.conns) if (conn !== undefined) this.closed(conn, errno)
     this.isStopped = true
     this.stopWaiting()
+    this.connector.stop()
+    this.tasks.stop()
+    this.storage.stop()
     this.port.close()
     this.settings.onStopped(errno)
   }

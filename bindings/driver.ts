@@ -7,9 +7,12 @@ import type { AddressInput, SocketAddress } from './address.js'
 import type { ConnectOptions } from './connect.js'
 import type { ConnCtx } from './connection.js'
 import { CLOSED } from './connection-flags.js'
+import type { DirectIoFile, DirectIoOpenOptions } from './direct-io.js'
 import type { Dispatcher } from './dispatcher.js'
 import { invalidArgument, invalidConnection } from './errors.js'
+import type { NvmeDevice } from './nvme.js'
 import type { SendData } from './send-data.js'
+import type { AsyncSendBuilder } from './send-parts.js'
 import { ConnToken } from './token.js'
 import { UdpToken } from './udp.js'
 
@@ -42,6 +45,66 @@ export class DriverCtx {
   /** As {@link ConnCtx.sendNowait}, with the same errors. */
   send(token: ConnToken, data: SendData): number {
     return this.connOf(token).sendNowait(data)
+  }
+
+  /** As `conn.sendParts()`: a builder of a send of several parts. */
+  sendParts(token: ConnToken): AsyncSendBuilder {
+    return this.connOf(token).sendParts()
+  }
+
+  /**
+   * Opens a file for direct I/O. How it ended is told to `onDirectIo`, as the end of every operation that is begun here; what can be seen to
+   * be wrong at once is thrown, with the errors of the function {@link openDirectIoFile}.
+   *
+   * @returns the number of the operation
+   */
+  openDirectIoFile(path: string, options: Omit<DirectIoOpenOptions, 'signal'> = {}): number {
+    return this.dispatcher.storage.openFile(path, options)
+  }
+
+  /** Begins a read, as {@link DirectIoFile.read}; answers its number. */
+  directIoRead(file: DirectIoFile, offset: number, buffer: NodeJS.ArrayBufferView): number {
+    return this.dispatcher.storage.onFile(file, { op: 'read', offset, buffer })
+  }
+
+  /** Begins a write, as {@link DirectIoFile.write}; answers its number. */
+  directIoWrite(file: DirectIoFile, offset: number, buffer: NodeJS.ArrayBufferView): number {
+    return this.dispatcher.storage.onFile(file, { op: 'write', offset, buffer })
+  }
+
+  /** Begins an fsync, as {@link DirectIoFile.fsync}; answers its number. */
+  directIoFsync(file: DirectIoFile): number {
+    return this.dispatcher.storage.onFile(file, { op: 'fsync', offset: 0, buffer: undefined })
+  }
+
+  /** Closes a file when what is in flight on it has ended. */
+  closeDirectIoFile(file: DirectIoFile): void {
+    void file.close()
+  }
+
+  /** Opens an NVMe namespace, as the function {@link openNvmeDevice}. How it ended is told to `onNvme`. */
+  openNvmeDevice(path: string, namespace: number): number {
+    return this.dispatcher.storage.openDevice(path, namespace)
+  }
+
+  /** Submits a read, as {@link NvmeDevice.read}; answers its number. */
+  nvmeRead(device: NvmeDevice, lba: number, numBlocks: number, buffer: NodeJS.ArrayBufferView): number {
+    return this.dispatcher.storage.onDevice(device, { op: 'read', lba, numBlocks, buffer })
+  }
+
+  /** Submits a write, as {@link NvmeDevice.write}; answers its number. */
+  nvmeWrite(device: NvmeDevice, lba: number, numBlocks: number, buffer: NodeJS.ArrayBufferView): number {
+    return this.dispatcher.storage.onDevice(device, { op: 'write', lba, numBlocks, buffer })
+  }
+
+  /** Submits a flush, as {@link NvmeDevice.flush}; answers its number. */
+  nvmeFlush(device: NvmeDevice): number {
+    return this.dispatcher.storage.onDevice(device, { op: 'flush', lba: 0, numBlocks: 0, buffer: undefined })
+  }
+
+  /** Closes a device when what is in flight on it has ended. */
+  closeNvmeDevice(device: NvmeDevice): void {
+    void device.close()
   }
 
   /** As {@link ConnCtx.shutdownWrite}. */

@@ -10,14 +10,24 @@ export type RinglineErrorCode =
   | 'ERR_RINGLINE_CANCELED'
   | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED'
   | 'ERR_RINGLINE_ELAPSED'
+  | 'ERR_RINGLINE_DEVICE_LIMIT_REACHED'
+  | 'ERR_RINGLINE_FILE_LIMIT_REACHED'
+  | 'ERR_RINGLINE_GUARD_LIMIT_REACHED'
   | 'ERR_RINGLINE_HANDLER_FAILED'
   | 'ERR_RINGLINE_INVALID_ADDRESS'
   | 'ERR_RINGLINE_INVALID_ARGUMENT'
   | 'ERR_RINGLINE_INVALID_CONFIG'
   | 'ERR_RINGLINE_INVALID_CONNECTION'
+  | 'ERR_RINGLINE_INVALID_DEVICE'
+  | 'ERR_RINGLINE_INVALID_FILE'
   | 'ERR_RINGLINE_INVALID_PARSE_RESULT'
+  | 'ERR_RINGLINE_MISALIGNED'
   | 'ERR_RINGLINE_NATIVE_LIBRARY'
+  | 'ERR_RINGLINE_NOT_ENABLED'
   | 'ERR_RINGLINE_NO_RUNTIME'
+  | 'ERR_RINGLINE_NVME_STATUS'
+  | 'ERR_RINGLINE_OPERATION_LIMIT_REACHED'
+  | 'ERR_RINGLINE_READ_ONLY_FILE'
   | 'ERR_RINGLINE_RECEIVE_BUSY'
   | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED'
   | 'ERR_RINGLINE_SEND_IN_FLIGHT'
@@ -25,6 +35,7 @@ export type RinglineErrorCode =
   | 'ERR_RINGLINE_SUBMISSION_QUEUE_FULL'
   | 'ERR_RINGLINE_TASK_LIMIT_REACHED'
   | 'ERR_RINGLINE_TIMER_EXHAUSTED'
+  | 'ERR_RINGLINE_TOO_MANY_PARTS'
   | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM'
   | 'ERR_RINGLINE_WORKER_STOPPED'
   | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN'
@@ -45,6 +56,8 @@ export class RinglineError extends Error {
   declare readonly address?: string
   /** The port it was about. */
   declare readonly port?: number
+  /** The path it was about. */
+  declare readonly path?: string
 
   /**
    * @param code - what went wrong, for programs
@@ -96,6 +109,7 @@ export class UdpSendError extends RinglineError {}
 export interface SystemErrorDetails {
   address?: string
   port?: number
+  path?: string
 }
 
 /**
@@ -106,8 +120,9 @@ export interface SystemErrorDetails {
  */
 export function systemError(errno: number, syscall: string, details: SystemErrorDetails = {}): RinglineError {
   const [code, text] = getSystemErrorMap().get(-errno) ?? [`E${errno}`, 'unknown error']
+  const path = details.path === undefined ? '' : ` '${details.path}'`
   const where =
-    details.address === undefined ? '' : ` ${details.address}${details.port === undefined ? '' : `:${details.port}`}`
+    details.address === undefined ? path : ` ${details.address}${details.port === undefined ? '' : `:${details.port}`}`
   const error = new RinglineError(code, `${syscall} ${code}: ${text}${where}`)
   return Object.assign(error, { errno: -errno, syscall, ...details })
 }

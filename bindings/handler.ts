@@ -4,7 +4,9 @@
 
 import type { SocketAddress } from './address.js'
 import type { ConnCtx } from './connection.js'
+import type { DirectIoCompletion } from './direct-io.js'
 import type { DriverCtx } from './driver.js'
+import type { NvmeCompletion } from './nvme.js'
 import type { UdpCtx } from './udp.js'
 
 /**
@@ -67,6 +69,10 @@ export interface AsyncEventHandler {
   onTick?(driver: DriverCtx): unknown
   /** `server.notify()` was called; several calls may be answered by one. */
   onNotify?(driver: DriverCtx): unknown
+  /** An operation on a file that was begun through `driver` has ended. */
+  onDirectIo?(driver: DriverCtx, completion: DirectIoCompletion): unknown
+  /** A command to an NVMe device that was submitted through `driver` has ended. */
+  onNvme?(driver: DriverCtx, completion: NvmeCompletion): unknown
   /**
    * Something of the handler threw or rejected. Without this method it is reported by `process.emitWarning`, with code
    * `ERR_RINGLINE_HANDLER_FAILED`.

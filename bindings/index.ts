@@ -28,12 +28,37 @@ export type { ConnectOptions } from './connect.js'
 export { ConnCtx } from './connection.js'
 export { connect, connectWithTimeout, requestShutdown, spawn } from './current.js'
 export { Deadline } from './deadline.js'
+export {
+  type DirectIoCompletion,
+  type DirectIoConfig,
+  DirectIoFile,
+  DirectIoOp,
+  type DirectIoOpenOptions,
+  type DiskOptions,
+  directIoFsync,
+  directIoRead,
+  directIoWrite,
+  openDirectIoFile,
+} from './direct-io.js'
 export { DriverCtx } from './driver.js'
 export { Elapsed, RinglineError, type RinglineErrorCode, TimerExhausted, UdpSendError } from './errors.js'
+export type { GuardedSend } from './guards.js'
 export type { AsyncEventHandler, HandlerClass } from './handler.js'
 export type { ParseFunction, ReceiveOptions } from './inbound.js'
+export { allocAligned, allocGuard, type GuardBuffer, MemoryRegion } from './memory.js'
+export {
+  type NvmeCompletion,
+  type NvmeConfig,
+  NvmeDevice,
+  NvmeOp,
+  nvmeFlush,
+  nvmeRead,
+  nvmeWrite,
+  openNvmeDevice,
+} from './nvme.js'
 export { ParseResult } from './parse-result.js'
 export type { SendData } from './send-data.js'
+export { AsyncSendBuilder, MAX_GUARDS, MAX_IOVECS, SendPart } from './send-parts.js'
 export { type BoundAddress, Server } from './server.js'
 export {
   type Cancelable,

@@ -7,7 +7,8 @@ import type { ConnCtx } from './connection.js'
 import { CLOSED, CLOSING, DRAIN_DUE, REFUSED, WRITE_SHUT } from './connection-flags.js'
 import type { Dispatcher } from './dispatcher.js'
 import { invalidConnection, RinglineError } from './errors.js'
-import { CLOSE, SEND_CHUNK, SEND_SLOT, SHUTDOWN_WRITE, WATCH } from './protocol.js'
+import type { Place } from './memory.js'
+import { CLOSE, SEND_CHUNK, SEND_GUARD, SEND_SLOT, SHUTDOWN_WRITE, WATCH } from './protocol.js'
 import { bufferOf, byteLengthOf, byteOffsetOf, bytesOf, requireAttached, type SendData } from './send-data.js'
 import { SendPool } from './send-pool.js'
 import { Sending, SendQueue } from './send-queue.js'
@@ -164,6 +165,17 @@ export class Outbound {
     return length
   }
 
+  /** Queues memory that is sent from where it lies; `key` comes back with its release. */
+  putGuard(conn: ConnCtx, bytes: Uint8Array, place: Place, key: number, flags: number): void {
+    const { port } = this.dispatcher
+    const { memory, offset, length } = place
+    const record = port.submit(SEND_GUARD, conn.slot, conn.generation, memory.id, offset, length, flags, key)
+    port.hold(bufferOf(bytes))
+    conn.corkEpoch = (port.epoch - 1) | 0
+    this.lastFlags = record < 0 ? -1 - CHUNK_FLAGS_WORD : record + CHUNK_FLAGS_WORD
+    this.count(conn, length)
+  }
+
   /** Queues a command that has no operands. */
   submitCommand(conn: ConnCtx, kind: number): void {
     this.dispatcher.port.submit(kind, conn.slot, conn.generation, 0, 0, 0, 0)
@@ -284,7 +296,8 @@ export class Outbound {
     else this.submitCommand(conn, kind)
   }
 
-  private refuse(conn: ConnCtx, needed: number, overtakes: boolean): RinglineError {
+  /** A send was refused; the connection is owed an `onDrain`. */
+  refuse(conn: ConnCtx, needed: number, overtakes: boolean): RinglineError {
     const { slots } = this.pool
     if (needed > slots) {
       const message = `nothing was sent: it needs ${needed} send slots and there are ${slots}; use send(), or raise sendCopyCount`
@@ -346,7 +359,8 @@ export class Outbound {
     if (left === 0) this.chunked.delete(conn)
   }
 
-  private unsendable(conn: ConnCtx): RinglineError {
+  /** Why nothing more can be sent. */
+  unsendable(conn: ConnCtx): RinglineError {
     if ((conn.flags & CLOSED) !== 0) return invalidConnection('nothing was sent: the connection has ended')
     if ((conn.flags & CLOSING) !== 0) return invalidConnection('nothing was sent: the connection was closed')
     return new RinglineError('ERR_RINGLINE_WRITE_AFTER_SHUTDOWN', 'nothing was sent: shutdownWrite() was called before')

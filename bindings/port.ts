@@ -29,6 +29,12 @@ export interface NativePort {
   copySlab(slab: number, offset: number, length: number): Uint8Array | ArrayBuffer
   connect(request: number, ip: string, port: number, timeoutMs: number): void
   cancelConnect(request: number): void
+  /** Opens a file past the page cache; FILE_OPENED or FILE_OPEN_FAILED answers. */
+  openFile?(request: number, path: string, readOnly: boolean, create: boolean): void
+  /** Opens an NVMe namespace; DEVICE_OPENED or DEVICE_OPEN_FAILED answers. */
+  openDevice?(request: number, path: string, namespace: number): void
+  /** Gives up what is being opened. */
+  cancelOpen?(request: number): void
   notify(): void
   ref(): void
   unref(): void
@@ -98,13 +104,13 @@ export class Port {
    * @returns the index of its first word in {@link Port.submissions}, where it may be changed until the epoch changes; -1 when it waits
    * for room in the ring
    */
-  submit(kind: number, slot: number, generation: number, a: number, b: number, c: number, d: number): number {
+  submit(kind: number, slot: number, generation: number, a: number, b: number, c: number, d: number, e = 0): number {
     if (!this.inBatch && !this.publishQueued) {
       this.publishQueued = true
       queueMicrotask(this.publishNow)
     }
     if (this.overflow.length > 0 || !this.hasRoom()) {
-      this.overflow.push(kind, slot, generation, a, b, c, d, 0)
+      this.overflow.push(kind, slot, generation, a, b, c, d, e)
       return -1
     }
     const at = (this.tail & SUBMISSION_MASK) * words.RECORD_WORDS
@@ -116,6 +122,7 @@ export class Port {
     submissions[at + 4] = b
     submissions[at + 5] = c
     submissions[at + 6] = d
+    submissions[at + 7] = e
     this.tail = (this.tail + 1) | 0
     return at
   }

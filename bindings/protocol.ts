@@ -73,3 +73,37 @@ export const DATAGRAM_SLOT = 24
 export const WATCH = 1
 /** In a SEND_CHUNK the generation of the slab stands above the flags, from this bit on. */
 export const SLAB_GENERATION_SHIFT = 8
+
+/** Kinds of completion records about memory that JavaScript owns. Operations are numbered by JavaScript. */
+export const GUARD_RELEASED = 40
+export const FILE_OPENED = 41
+export const FILE_OPEN_FAILED = 42
+export const FILE_DONE = 43
+export const FILE_CLOSED = 44
+export const DEVICE_OPENED = 45
+export const DEVICE_OPEN_FAILED = 46
+export const COMMAND_DONE = 47
+export const DEVICE_CLOSED = 48
+
+/** Kinds of submission records about such memory. The number of an operation stands above the 16 bits of the slot. */
+export const SEND_GUARD = 40
+export const FILE_READ = 41
+export const FILE_WRITE = 42
+export const FILE_FSYNC = 43
+export const FILE_CLOSE = 44
+export const DEVICE_READ = 45
+export const DEVICE_WRITE = 46
+export const DEVICE_FLUSH = 47
+export const DEVICE_CLOSE = 48
+
+/** Why the worker did not begin something. */
+export const REFUSED_NOT_ENABLED = 1
+export const REFUSED_TOO_MANY_OPEN = 2
+export const REFUSED_PATH = 3
+export const REFUSED_NOT_OPEN = 4
+export const REFUSED_READ_ONLY = 5
+export const REFUSED_TOO_MANY_OPERATIONS = 6
+export const REFUSED_OUT_OF_RANGE = 7
+export const REFUSED_MISALIGNED = 8
+export const REFUSED_MEMORY = 9
+export const REFUSED_BLOCKS = 10

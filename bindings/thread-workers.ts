@@ -5,6 +5,7 @@
 
 import { Worker } from 'node:worker_threads'
 import type { Cluster, Workers } from './cluster.js'
+import type { Config } from './config.js'
 import { type ErrorRecord, fromRecord, RinglineError } from './errors.js'
 
 /** What a worker thread is told when it starts. */
@@ -63,7 +64,13 @@ export class ThreadWorkers implements Workers {
 
   private startThread(worker: number): Promise<void> {
     const { cluster, module, bound } = this
-    const data: ThreadData = { cluster: cluster.id, worker, bound, module: module.href, config: { ...cluster.config } }
+    const data: ThreadData = {
+      cluster: cluster.id,
+      worker,
+      bound,
+      module: module.href,
+      config: cloneable(cluster.config),
+    }
     const thread = new Worker(new URL('./worker-entry.js', import.meta.url), {
       name: `ringline worker ${worker}`,
       workerData: { ringline: data },
@@ -96,4 +103,9 @@ function died(worker: number, cause: unknown): RinglineError {
   return new RinglineError('ERR_RINGLINE_WORKER_STOPPED', `the thread of worker ${worker} has ended early${why}`, {
     cause,
   })
+}
+
+/** The settings without the regions, which stay with this thread: workers find them registered. */
+function cloneable(config: Config): object {
+  return { ...config, registeredRegions: [] }
 }

@@ -836,9 +836,11 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.Port = nativeBinding.Port
+module.exports.allocMemory = nativeBinding.allocMemory
 module.exports.attachWorker = nativeBinding.attachWorker
 module.exports.createCluster = nativeBinding.createCluster
 module.exports.destroyCluster = nativeBinding.destroyCluster
+module.exports.nvmeStatusText = nativeBinding.nvmeStatusText
 module.exports.probe = nativeBinding.probe
 module.exports.protocol = nativeBinding.protocol
 module.exports.shutdownCluster = nativeBinding.shutdownCluster

@@ -38,7 +38,24 @@ export declare class Port {
   unref(): void
   /** Stops the worker at once and joins its thread. No record is written any more, STOPPED neither. */
   stop(): void
+  /** Opens a file past the page cache; FILE_OPENED or FILE_OPEN_FAILED answers with `request`. */
+  openFile(request: number, path: string, readOnly: boolean, create: boolean): void
+  /** Opens the generic character device of a namespace; DEVICE_OPENED or DEVICE_OPEN_FAILED answers with `request`. */
+  openDevice(request: number, path: string, namespace: number): void
+  /** Gives up what is being opened, without an answer. When the answer is on its way already, it comes. */
+  cancelOpen(request: number): void
 }
+
+/** Memory that commands can name. */
+export interface AllocatedMemory {
+  /** By what they name it, unique in the process. */
+  id: number
+  /** The memory, zeroed. */
+  memory: ArrayBuffer
+}
+
+/** Maps zeroed memory of so many bytes, aligned to a power of two, for guarded sends and direct I/O. */
+export declare function allocMemory(bytes: number, alignment: number): AllocatedMemory
 
 /** What a worker is attached with. */
 export interface AttachOptions {
@@ -105,6 +122,32 @@ export interface NativeConfig {
   udpBind?: Array<Bind>
   /** Timers that may be armed per worker. */
   timerSlots?: number
+  /** Guarded sends in flight per worker. */
+  sendSlabSlots?: number
+  /** Bytes below which a guarded send is copied. */
+  sendZcThreshold?: number
+  /** Identifiers of memory that every worker registers with the kernel. */
+  registeredRegions?: Array<number>
+  /** Direct I/O, if wanted. */
+  directIo?: NativeDirectIo
+  /** NVMe commands, if wanted. */
+  nvme?: NativeNvme
+}
+
+/** What direct I/O may take of a worker. */
+export interface NativeDirectIo {
+  /** Files open at a time. */
+  maxFiles?: number
+  /** Operations in flight. */
+  maxCommandsInFlight?: number
+}
+
+/** What NVMe commands may take of a worker. */
+export interface NativeNvme {
+  /** Devices open at a time. */
+  maxDevices?: number
+  /** Commands in flight. */
+  maxCommandsInFlight?: number
 }
 
 /** The provided-buffer ring of each worker. */
@@ -126,6 +169,9 @@ export interface NativeWorkers {
   /** The core of worker 0. */
   coreOffset?: number
 }
+
+/** What an NVMe device means by a status, in words. */
+export declare function nvmeStatusText(bits: number): string
 
 /** Finds out whether io_uring can be used in this process, by using it. */
 export declare function probe(): Probe

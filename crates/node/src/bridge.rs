@@ -12,11 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
-use ringline::driver::{Chunk, ConnToken, ConnectError, Driver, Host, UdpToken};
-use ringline_ring::Kernel;
+use ringline::driver::{
+    Chunk, CommandCompletion, ConnToken, ConnectError, DeviceToken, Driver, FileCompletion, FileToken, Host, UdpToken,
+};
+use ringline_ring::{DeviceFacts, FileFacts, Kernel};
 
 use crate::datagrams::{Arrival, Datagrams, Waiting};
-use crate::protocol::{LOCAL, PEER, Record, completion, control};
+use crate::disk::{self, Disk};
+use crate::memory::KnownMemory;
+use crate::protocol::{LOCAL, PEER, Record, completion, control, storage};
 use crate::send_slots::SendSlots;
 use crate::shared_memory::{Part, SharedMemory};
 use crate::shared_ring::{Place, Producer};
@@ -46,6 +50,8 @@ enum Event {
     TimerDue { number: u32 },
     Tick,
     Notified,
+    /// A record that is finished already.
+    Ready(Record),
 }
 
 /// Where the last TICK is.
@@ -105,6 +111,11 @@ pub(crate) struct Bridge<K: Kernel> {
     holding: bool,
     tick: Tick,
     notified: bool,
+    /// Memory that JavaScript owns, as far as commands have named it.
+    known: KnownMemory,
+    disk: Disk,
+    /// The driver holds guards that are no longer needed.
+    guards_released: bool,
 }
 
 impl<K: Kernel> Bridge<K> {
@@ -129,6 +140,9 @@ impl<K: Kernel> Bridge<K> {
             holding: false,
             tick: Tick::Read,
             notified: false,
+            known: KnownMemory::default(),
+            disk: Disk::default(),
+            guards_released: false,
         }
     }
 
@@ -248,11 +262,36 @@ impl<K: Kernel> Bridge<K> {
         }
     }
 
+    /// The end of a guarded send, or one that was refused.
+    pub(crate) fn tell_released(&mut self, key: u32) {
+        self.tell(Record::of_worker(storage::completion::GUARD_RELEASED, key));
+    }
+
+    /// Tells JavaScript something that needs no more bookkeeping.
+    pub(crate) fn tell(&mut self, record: Record) {
+        self.pending.push_back(Event::Ready(record));
+    }
+
+    /// Memory that JavaScript owns, and what is known of files and devices.
+    pub(crate) fn storage(&mut self) -> (&mut KnownMemory, &mut Disk) {
+        (&mut self.known, &mut self.disk)
+    }
+
+    /// Drops guards that the driver no longer needs.
+    fn drop_guards(&mut self, driver: &mut Driver<K>) {
+        let mut released = Vec::new();
+        driver.take_released_guards(&mut released);
+        self.guards_released = false;
+    }
+
     /// Writes queued events to the ring as far as it has room, and gives chunks that were written back to the driver.
     #[inline]
     pub(crate) fn deliver(&mut self, driver: &mut Driver<K>) {
         for slab in self.retired.drain(..) {
             self.pending.push_back(Event::SlabRetired { slab });
+        }
+        if self.guards_released {
+            self.drop_guards(driver);
         }
         while !self.pending.is_empty() {
             if !self.ring.has_room(RECORDS_PER_EVENT) && !self.ask_for_room() {
@@ -353,6 +392,7 @@ impl<K: Kernel> Bridge<K> {
                 self.notified = false;
                 self.push(Record::of_worker(completion::NOTIFY, 0));
             }
+            Event::Ready(record) => self.push(record),
         }
     }
 
@@ -484,6 +524,39 @@ impl<K: Kernel> Host<K> for Bridge<K> {
     fn closed(&mut self, conn: ConnToken, error: Option<io::Error>) {
         let errno = error.map_or(0, |error| errno::of(&error));
         self.pending.push_back(Event::Closed { conn, errno });
+    }
+
+    fn guard_released(&mut self, key: u64) {
+        self.guards_released = true;
+        self.tell_released(key as u32);
+    }
+
+    fn file_opened(&mut self, file: FileToken, outcome: io::Result<FileFacts>) {
+        let told = self.disk.file_opened(file, outcome);
+        self.pending.extend(told.map(Event::Ready));
+    }
+
+    fn file_completed(&mut self, completion: FileCompletion) {
+        let told = self.disk.file_completed(&completion);
+        self.pending.extend(told.map(Event::Ready));
+    }
+
+    fn file_closed(&mut self, file: FileToken) {
+        self.tell(disk::file_closed(file));
+    }
+
+    fn device_opened(&mut self, device: DeviceToken, outcome: io::Result<DeviceFacts>) {
+        let told = self.disk.device_opened(device, outcome);
+        self.pending.extend(told.map(Event::Ready));
+    }
+
+    fn command_completed(&mut self, completion: CommandCompletion) {
+        let told = self.disk.command_completed(&completion);
+        self.pending.extend(told.map(Event::Ready));
+    }
+
+    fn device_closed(&mut self, device: DeviceToken) {
+        self.tell(disk::device_closed(device));
     }
 
     fn timer(&mut self, key: u64) {

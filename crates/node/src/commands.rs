@@ -12,9 +12,10 @@ use ringline::driver::{ConnToken, Driver};
 use ringline_ring::Kernel;
 
 use crate::bridge::Bridge;
-use crate::protocol::{Record, flag, submission};
+use crate::protocol::{Record, flag, storage, submission};
 use crate::shared_memory::SharedMemory;
 use crate::shared_ring::{Consumer, Corrupt, Place};
+use crate::{disk, guards};
 
 /// A record that breaks the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +113,8 @@ fn carry_out<K: Kernel>(record: Record, driver: &mut Driver<K>, bridge: &mut Bri
             return Ok(());
         }
         submission::DATAGRAM_SLOT => return announce_slot(record.values[0], bridge),
+        storage::submission::SEND_GUARD => return guards::send(conn, record, driver, bridge),
+        kind if disk::is_command(kind) => return disk::carry_out(record, driver, bridge),
         kind => return Err(Malformed::Kind(kind)),
     };
     Ok(())

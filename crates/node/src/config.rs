@@ -2,10 +2,10 @@
 //! each value is what its field can hold, since a number of JavaScript may be anything.
 
 use napi_derive::napi;
-use ringline::{Config, ConfigBuilder};
+use ringline::{Config, ConfigBuilder, DirectIoConfig, NvmeConfig};
 
 use crate::errors::Failure;
-use crate::{Bind, addresses};
+use crate::{Bind, addresses, memory};
 
 /// The provided-buffer ring of each worker.
 #[napi(object)]
@@ -27,6 +27,24 @@ pub struct NativeWorkers {
     pub pin_to_core: Option<bool>,
     /// The core of worker 0.
     pub core_offset: Option<f64>,
+}
+
+/// What direct I/O may take of a worker.
+#[napi(object)]
+pub struct NativeDirectIo {
+    /// Files open at a time.
+    pub max_files: Option<f64>,
+    /// Operations in flight.
+    pub max_commands_in_flight: Option<f64>,
+}
+
+/// What NVMe commands may take of a worker.
+#[napi(object)]
+pub struct NativeNvme {
+    /// Devices open at a time.
+    pub max_devices: Option<f64>,
+    /// Commands in flight.
+    pub max_commands_in_flight: Option<f64>,
 }
 
 /// The settings of a cluster. What is left out has the runtime's default.
@@ -62,6 +80,16 @@ pub struct NativeConfig {
     pub udp_bind: Option<Vec<Bind>>,
     /// Timers that may be armed per worker.
     pub timer_slots: Option<f64>,
+    /// Guarded sends in flight per worker.
+    pub send_slab_slots: Option<f64>,
+    /// Bytes below which a guarded send is copied.
+    pub send_zc_threshold: Option<f64>,
+    /// Identifiers of memory that every worker registers with the kernel.
+    pub registered_regions: Option<Vec<u32>>,
+    /// Direct I/O, if wanted.
+    pub direct_io: Option<NativeDirectIo>,
+    /// NVMe commands, if wanted.
+    pub nvme: Option<NativeNvme>,
 }
 
 impl NativeConfig {
@@ -71,7 +99,7 @@ impl NativeConfig {
     ///
     /// `ERR_RINGLINE_INVALID_CONFIG`, naming the field, the value and the legal range.
     pub(crate) fn read(&self) -> Result<Config, Failure> {
-        let mut builder = self.read_workers(self.read_buffers(ConfigBuilder::new())?)?;
+        let mut builder = self.read_storage(self.read_workers(self.read_buffers(ConfigBuilder::new())?)?)?;
         builder = set(builder, "sqEntries", self.sq_entries, ConfigBuilder::sq_entries)?;
         builder = set(builder, "sqpollIdleMs", self.sqpoll_idle_ms, ConfigBuilder::sqpoll_idle_ms)?;
         builder = set(builder, "sqpollCpu", self.sqpoll_cpu, |builder, cpu| builder.sqpoll_cpu(Some(cpu)))?;
@@ -100,6 +128,33 @@ impl NativeConfig {
         builder = set(builder, "recvBuffer.ringSize", buffers.ring_size, ConfigBuilder::recv_ring_size)?;
         builder = set(builder, "recvBuffer.bufferSize", buffers.buffer_size, ConfigBuilder::recv_buffer_size)?;
         set(builder, "recvBuffer.bgid", buffers.bgid, ConfigBuilder::recv_bgid)
+    }
+
+    fn read_storage(&self, mut builder: ConfigBuilder) -> Result<ConfigBuilder, Failure> {
+        builder = set(builder, "sendSlabSlots", self.send_slab_slots, ConfigBuilder::send_slab_slots)?;
+        builder = set(builder, "sendZcThreshold", self.send_zc_threshold, ConfigBuilder::send_zc_threshold)?;
+        let regions = self.registered_regions.iter().flatten().map(|&id| {
+            memory::find(id).map(|memory| memory.mapping()).ok_or_else(|| {
+                let message = format!("registeredRegions names memory {id}, which does not exist any more");
+                Failure::new("ERR_RINGLINE_INVALID_CONFIG", message)
+            })
+        });
+        builder = builder.registered_regions(regions.collect::<Result<_, _>>()?);
+        if let Some(files) = &self.direct_io {
+            let mut limits = DirectIoConfig::new();
+            limits = set(limits, "directIo.maxFiles", files.max_files, DirectIoConfig::max_files)?;
+            let field = "directIo.maxCommandsInFlight";
+            limits = set(limits, field, files.max_commands_in_flight, DirectIoConfig::max_commands_in_flight)?;
+            builder = builder.direct_io(Some(limits));
+        }
+        if let Some(devices) = &self.nvme {
+            let mut limits = NvmeConfig::new();
+            limits = set(limits, "nvme.maxDevices", devices.max_devices, NvmeConfig::max_devices)?;
+            let field = "nvme.maxCommandsInFlight";
+            limits = set(limits, field, devices.max_commands_in_flight, NvmeConfig::max_commands_in_flight)?;
+            builder = builder.nvme(Some(limits));
+        }
+        Ok(builder)
     }
 
     fn read_workers(&self, mut builder: ConfigBuilder) -> Result<ConfigBuilder, Failure> {
@@ -132,12 +187,7 @@ impl Whole for u64 {
 }
 
 /// Sets a field if it was given.
-fn set<T: Whole>(
-    builder: ConfigBuilder,
-    field: &str,
-    value: Option<f64>,
-    setter: impl FnOnce(ConfigBuilder, T) -> ConfigBuilder,
-) -> Result<ConfigBuilder, Failure> {
+fn set<B, T: Whole>(builder: B, field: &str, value: Option<f64>, setter: impl FnOnce(B, T) -> B) -> Result<B, Failure> {
     let Some(value) = value else { return Ok(builder) };
     let whole = (value.fract() == 0.0 && (0.0..=T::MAX as f64).contains(&value)).then_some(value as u64);
     match whole.and_then(|whole| T::try_from(whole).ok()) {
@@ -170,6 +220,11 @@ mod tests {
             tcp_nodelay: None,
             udp_bind: None,
             timer_slots: None,
+            send_slab_slots: None,
+            send_zc_threshold: None,
+            registered_regions: None,
+            direct_io: None,
+            nvme: None,
         }
     }
 

@@ -18,13 +18,17 @@ mod bridge;
 mod commands;
 mod config;
 mod datagrams;
+mod disk;
 mod doorbell;
 mod environment;
 mod errno;
 mod errors;
 mod external_memory;
+mod guards;
 mod mailbox;
+mod memory;
 mod port;
+mod port_disk;
 mod protocol;
 mod registry;
 mod send_slots;
@@ -40,7 +44,7 @@ mod worker;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use napi::bindgen_prelude::{ClassInstance, Function};
+use napi::bindgen_prelude::{ArrayBuffer, ClassInstance, Function};
 use napi::{Env, Result};
 use napi_derive::napi;
 
@@ -109,6 +113,28 @@ pub struct BoundAddress {
 pub struct AttachOptions {
     /// Whether the handler wants ticks.
     pub tick: bool,
+}
+
+/// Memory that commands can name.
+#[napi(object)]
+pub struct AllocatedMemory<'env> {
+    /// By what they name it, unique in the process.
+    pub id: u32,
+    /// The memory, zeroed.
+    pub memory: ArrayBuffer<'env>,
+}
+
+/// Maps zeroed memory of so many bytes, aligned to a power of two, for guarded sends and direct I/O.
+#[napi(catch_unwind)]
+pub fn alloc_memory(env: &Env, bytes: u32, alignment: u32) -> Result<AllocatedMemory<'_>> {
+    memory::allocate(env, bytes, alignment).map_err(|failure| failure.into_js(env))
+}
+
+/// What an NVMe device means by a status, in words.
+#[napi]
+#[must_use]
+pub fn nvme_status_text(bits: u32) -> String {
+    ringline::NvmeStatus::from_bits(bits as u16).to_string()
 }
 
 /// Registers a cluster and returns its identifier, unique in the process. Nothing is started.

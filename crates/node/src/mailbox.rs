@@ -5,6 +5,7 @@
 
 use std::mem;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
@@ -21,6 +22,19 @@ pub(crate) enum Letter {
     CancelConnect { request: u32 },
     /// Tell JavaScript that it was notified.
     Notify,
+    /// Open a file or a device.
+    Open { request: u32, path: PathBuf, target: OpenTarget },
+    /// Give that up, if it is not open yet.
+    CancelOpen { request: u32 },
+}
+
+/// What is to be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenTarget {
+    /// A file past the page cache.
+    File { write: bool, create: bool },
+    /// The generic character device of an NVMe namespace.
+    Device { namespace: u32 },
 }
 
 /// The mailbox of one ring thread.

@@ -18,7 +18,7 @@ use crate::{addresses, external_memory, wake_function};
 /// worker, and the shared memory in its fields.
 #[napi]
 pub struct Port {
-    mailbox: Arc<Mailbox>,
+    pub(crate) mailbox: Arc<Mailbox>,
     offers: OfferedSlabs,
     attachment: Attachment,
 }

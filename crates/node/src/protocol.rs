@@ -151,6 +151,8 @@ pub(crate) mod flag {
     }
 }
 
+pub(crate) mod storage;
+
 /// In an ADDRESS: the other side.
 pub(crate) const PEER: u32 = 0;
 /// In an ADDRESS: this side.
@@ -158,7 +160,11 @@ pub(crate) const LOCAL: u32 = 1;
 
 /// Every constant that TypeScript knows too, with its name.
 pub(crate) fn constants() -> impl Iterator<Item = (&'static str, u32)> {
-    [size::ALL, control::ALL, completion::ALL, submission::ALL, flag::ALL].into_iter().flatten().copied()
+    [size::ALL, control::ALL, completion::ALL, submission::ALL, flag::ALL]
+        .into_iter()
+        .chain([storage::completion::ALL, storage::submission::ALL, storage::refused::ALL])
+        .flatten()
+        .copied()
 }
 
 const _: () = assert!(size::COMPLETION_RING_RECORDS.is_power_of_two());

@@ -17,11 +17,11 @@ use ringline_ring::{Kernel, Wait};
 
 use crate::bridge::Bridge;
 use crate::commands::{Commands, Malformed};
-use crate::errno;
 use crate::mailbox::{Letter, Mailbox};
 use crate::protocol::control;
 use crate::shared_memory::SharedMemory;
 use crate::slabs::OfferedSlabs;
+use crate::{disk, errno};
 
 /// How long a worker that shuts down waits for peers to take what is queued for them.
 const SHUTDOWN_GRACE_NS: u64 = 2_000_000_000;
@@ -240,6 +240,10 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
                 }
                 Letter::CancelConnect { request } => self.bridge.cancel_connect(&mut self.driver, request),
                 Letter::Notify => self.bridge.notify(),
+                Letter::Open { request, path, target } => {
+                    disk::open(&mut self.driver, &mut self.bridge, request, &path, target);
+                }
+                Letter::CancelOpen { request } => disk::cancel_open(&mut self.driver, &mut self.bridge, request),
             }
         }
         self.member.take(&mut self.messages);

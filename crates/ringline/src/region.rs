@@ -31,7 +31,7 @@ use crate::guard::{RegionId, SendGuard};
 pub struct MemoryRegion(Arc<Memory>);
 
 enum Memory {
-    Owned(Region),
+    Shared(Arc<Region>),
     Named { address: *mut u8, len: usize },
 }
 
@@ -48,7 +48,7 @@ impl MemoryRegion {
     ///
     /// [`Error::Io`] (ENOMEM) when there is no memory.
     pub fn allocate(len: usize) -> Result<Self, Error> {
-        Ok(Self(Arc::new(Memory::Owned(Region::new(len)?))))
+        Ok(Self(Arc::new(Memory::Shared(Arc::new(Region::new(len)?)))))
     }
 
     /// Names memory of the caller's: a mapped arena, for example.
@@ -64,7 +64,7 @@ impl MemoryRegion {
     /// The first byte.
     pub fn as_ptr(&self) -> *mut u8 {
         match &*self.0 {
-            Memory::Owned(region) => region.as_ptr(),
+            Memory::Shared(region) => region.as_ptr(),
             Memory::Named { address, .. } => *address,
         }
     }
@@ -72,7 +72,7 @@ impl MemoryRegion {
     /// Number of bytes.
     pub fn len(&self) -> usize {
         match &*self.0 {
-            Memory::Owned(region) => region.len(),
+            Memory::Shared(region) => region.len(),
             Memory::Named { len, .. } => *len,
         }
     }
@@ -101,6 +101,13 @@ impl MemoryRegion {
     /// Whether both mean the same memory.
     fn is_same(&self, other: &Self) -> bool {
         self.as_ptr() == other.as_ptr() && self.len() == other.len()
+    }
+}
+
+impl From<Arc<Region>> for MemoryRegion {
+    /// The same memory as a mapping that others know too.
+    fn from(region: Arc<Region>) -> Self {
+        Self(Arc::new(Memory::Shared(region)))
     }
 }
 

@@ -1,0 +1,268 @@
+/**
+ * Direct I/O: files that are read and written past the page cache, on a worker's ring. It owns the checks that the kernel would answer
+ * with a bare EINVAL; operations are numbered and submitted by disk.ts.
+ */
+
+import { inspect } from 'node:util'
+import { currentWorker } from './current.js'
+import type { Facts, Outcome, Volumes } from './disk.js'
+import { invalidArgument, RinglineError } from './errors.js'
+import { type Place, placeOf } from './memory.js'
+import { FILE_FSYNC, FILE_READ, FILE_WRITE } from './protocol.js'
+import { bytesOf } from './send-data.js'
+
+/** What direct I/O may take of a worker. */
+export interface DirectIoConfig {
+  /** Files that a worker may have open, 1 … 65536. Default 8. */
+  readonly maxFiles: number
+  /** Operations that a worker may have in flight, 1 … 65536. Default 256. */
+  readonly maxCommandsInFlight: number
+}
+
+/** How a file is opened. */
+export interface DirectIoOpenOptions {
+  /** For reading alone. Default false. */
+  readonly readOnly?: boolean
+  /** Makes the file when there is none, readable and writable for its owner. Default false. */
+  readonly create?: boolean
+  /** Gives up: the promise rejects with the signal's reason, and no file is left open. */
+  readonly signal?: AbortSignal
+}
+
+/** Options of reads, writes and fsyncs. */
+export interface DiskOptions {
+  /**
+   * Stops waiting: the promise rejects with the signal's reason. The operation itself goes on, and the buffer must not be used before
+   * the file was closed.
+   */
+  readonly signal?: AbortSignal
+}
+
+/** What a {@link DirectIoCompletion} is about. */
+export const DirectIoOp = { Open: 'open', Read: 'read', Write: 'write', Fsync: 'fsync' } as const
+/** What a {@link DirectIoCompletion} is about. */
+export type DirectIoOp = (typeof DirectIoOp)[keyof typeof DirectIoOp]
+
+/** The end of an operation that was begun through `DriverCtx`, as `onDirectIo` gets it. */
+export interface DirectIoCompletion {
+  /** The file; undefined when it could not be opened. */
+  readonly file: DirectIoFile | undefined
+  readonly op: DirectIoOp
+  /** The number that the call which began it answered. */
+  readonly seq: number
+  /** Bytes done; 0 for an open or fsync, and when it failed. */
+  readonly result: number
+  /** Why it failed, or undefined. */
+  readonly error: RinglineError | undefined
+  /** The buffer of a read or write. */
+  readonly buffer: NodeJS.ArrayBufferView | undefined
+}
+
+/** An operation on a file, before it is checked. */
+export interface FileOperation {
+  readonly op: 'read' | 'write' | 'fsync'
+  readonly offset: number
+  readonly buffer: NodeJS.ArrayBufferView | undefined
+}
+
+const KINDS = { read: FILE_READ, write: FILE_WRITE, fsync: FILE_FSYNC } as const
+
+/**
+ * An open file of one worker. It stays open until it is closed or its worker has ended.
+ *
+ * Buffers are those of `allocAligned`. Many operations may be in flight on a file, and they end in any order.
+ */
+export class DirectIoFile {
+  /** What lengths and positions must be multiples of, in bytes. */
+  readonly blockSize: number
+  /** What addresses of buffers must be multiples of, in bytes. */
+  readonly memoryAlignment: number
+  /** The size of the file when it was opened, in bytes. */
+  readonly sizeAtOpen: number
+  /** @internal */
+  readonly volumes: Volumes
+  private readonly facts: Facts
+  private readonly path: string
+  private readonly readOnly: boolean
+  private closing: Promise<void> | undefined
+
+  private constructor(volumes: Volumes, facts: Facts, path: string, readOnly: boolean) {
+    this.volumes = volumes
+    this.facts = facts
+    this.path = path
+    this.readOnly = readOnly
+    this.blockSize = facts.blockSize
+    this.memoryAlignment = facts.memoryAlignment
+    this.sizeAtOpen = facts.size
+  }
+
+  /** Opens a file; answers the number by which that can be given up. @internal */
+  static begin(volumes: Volumes, path: string, options: DirectIoOpenOptions, outcome: Outcome<DirectIoFile>): number {
+    const { readOnly = false, create = false } = options
+    if (typeof path !== 'string' || path.includes('\0'))
+      throw invalidArgument('path', 'a path without a zero byte', path)
+    const opened = (facts: Facts): void => outcome.resolve(new DirectIoFile(volumes, facts, path, readOnly))
+    return volumes.open(path, { resolve: opened, reject: outcome.reject }, (request) =>
+      volumes.native.openFile?.(request, path, readOnly, create),
+    )
+  }
+
+  /** Checks an operation and submits it. @internal */
+  begin(operation: FileOperation, outcome: Outcome<number>): void {
+    const { op, offset, buffer } = operation
+    if (this.closing !== undefined) throw this.volumes.closedError()
+    const { slot, generation } = this.facts
+    const place = buffer === undefined ? undefined : this.check(op, offset, buffer)
+    const view = buffer === undefined ? undefined : bytesOf(buffer)
+    const command = { kind: KINDS[op], slot, generation, place, view, count: place?.length ?? 0, position: offset }
+    this.volumes.submit({ ...command, syscall: op }, outcome)
+  }
+
+  /**
+   * Fills a buffer from a position of the file on.
+   *
+   * @param offset - bytes, a multiple of `blockSize`
+   * @param buffer - memory of `allocAligned` whose length is a multiple of `blockSize`
+   * @returns the number of bytes, fewer at the end of the file
+   * @throws (as a rejection) RinglineError `ERR_RINGLINE_MISALIGNED`, naming the number that is not aligned;
+   * `ERR_RINGLINE_INVALID_ARGUMENT` for ordinary memory; `ERR_RINGLINE_INVALID_FILE` when the file is closed;
+   * `ERR_RINGLINE_OPERATION_LIMIT_REACHED` when `maxCommandsInFlight` operations are in flight; a system error such as `EIO`
+   */
+  read(offset: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number> {
+    return waitFor(options?.signal, (outcome) => this.begin({ op: 'read', offset, buffer }, outcome))
+  }
+
+  /**
+   * Writes a buffer to a position of the file.
+   *
+   * @returns the number of bytes
+   * @throws (as a rejection) the errors of {@link DirectIoFile.read}; `ERR_RINGLINE_READ_ONLY_FILE`
+   */
+  write(offset: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number> {
+    return waitFor(options?.signal, (outcome) => this.begin({ op: 'write', offset, buffer }, outcome))
+  }
+
+  /**
+   * Makes durable what was written. Writes that have not ended may or may not be included: await them first.
+   *
+   * @throws (as a rejection) a system error; `ERR_RINGLINE_INVALID_FILE`; `ERR_RINGLINE_OPERATION_LIMIT_REACHED`
+   */
+  async fsync(options?: DiskOptions): Promise<void> {
+    const operation = { op: 'fsync', offset: 0, buffer: undefined } as const
+    await waitFor(options?.signal, (outcome) => this.begin(operation, outcome))
+  }
+
+  /** Closes the file once what is in flight on it has ended; resolves then. The second time it does nothing more. */
+  close(): Promise<void> {
+    this.closing ??= this.volumes.close(this.facts)
+    return this.closing
+  }
+
+  /** Closes the file, as {@link DirectIoFile.close} does. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** What `console.log` shows. @internal */
+  [inspect.custom](): string {
+    return `DirectIoFile(${this.path}${this.closing === undefined ? '' : ', closed'})`
+  }
+
+  private check(op: string, offset: number, buffer: NodeJS.ArrayBufferView): Place {
+    if (op === 'write' && this.readOnly) {
+      throw new RinglineError('ERR_RINGLINE_READ_ONLY_FILE', `'${this.path}' was opened for reading alone`)
+    }
+    const place = requirePlace(buffer)
+    if (!Number.isSafeInteger(offset) || offset < 0) throw invalidArgument('offset', 'a whole number of bytes', offset)
+    requireAligned('the address of the buffer (its place in its memory)', place.offset, this.memoryAlignment)
+    requireAligned('the length of the buffer', place.length, this.blockSize)
+    requireAligned('the offset', offset, this.blockSize)
+    return place
+  }
+}
+
+/** The memory of a buffer, or the error that says which memory is wanted. */
+export function requirePlace(buffer: NodeJS.ArrayBufferView): Place {
+  const place = placeOf(buffer)
+  if (place !== undefined) return place
+  const wanted = 'memory of allocAligned(), since the device reads and writes it itself; this is ordinary memory'
+  throw invalidArgument('buffer', wanted, buffer)
+}
+
+function requireAligned(what: string, value: number, blockSize: number): void {
+  if (value % blockSize === 0) return
+  const message = `${what}, ${value}, is not a multiple of the file's logical block size, ${blockSize}`
+  throw new RinglineError('ERR_RINGLINE_MISALIGNED', message)
+}
+
+/** The promise of something that is begun now, and that a signal may stop waiting for. */
+export function waitFor<T>(signal: AbortSignal | undefined, begin: (outcome: Outcome<T>) => unknown): Promise<T> {
+  return new Promise((resolve, reject) => {
+    if (signal === undefined) {
+      begin({ resolve, reject })
+      return
+    }
+    signal.throwIfAborted()
+    const abort = (): void => reject(signal.reason)
+    const unlisten = (): void => signal.removeEventListener('abort', abort)
+    begin({
+      resolve(value) {
+        unlisten()
+        resolve(value)
+      },
+      reject(error) {
+        unlisten()
+        reject(error)
+      },
+    })
+    signal.addEventListener('abort', abort, { once: true })
+  })
+}
+
+/** Opens a file on this worker's ring. @internal */
+export function openFileOn(volumes: Volumes, path: string, options: DirectIoOpenOptions = {}): Promise<DirectIoFile> {
+  let request = 0
+  const { signal } = options
+  const opened = waitFor<DirectIoFile>(signal, (outcome) => {
+    request = DirectIoFile.begin(volumes, path, options, outcome)
+  })
+  signal?.addEventListener('abort', () => volumes.cancelOpen(request), { once: true })
+  return opened
+}
+
+/**
+ * Opens a file for direct I/O, on the worker that is chosen as `connect` chooses it.
+ *
+ * @param path - of an existing file, unless `create` is set
+ * @throws (as a rejection) the system error, such as `ENOENT`, or `EOPNOTSUPP` where the file system takes no direct I/O; RinglineError
+ * `ERR_RINGLINE_NOT_ENABLED` without `directIo` in the configuration; `ERR_RINGLINE_FILE_LIMIT_REACHED` when `maxFiles` are open;
+ * `ERR_RINGLINE_NO_RUNTIME`; or the signal's reason
+ */
+export async function openDirectIoFile(path: string, options?: DirectIoOpenOptions): Promise<DirectIoFile> {
+  return await openFileOn(currentWorker('openDirectIoFile').files, path, options)
+}
+
+/** As {@link DirectIoFile.read}. */
+export function directIoRead(
+  file: DirectIoFile,
+  offset: number,
+  buffer: NodeJS.ArrayBufferView,
+  options?: DiskOptions,
+): Promise<number> {
+  return file.read(offset, buffer, options)
+}
+
+/** As {@link DirectIoFile.write}. */
+export function directIoWrite(
+  file: DirectIoFile,
+  offset: number,
+  buffer: NodeJS.ArrayBufferView,
+  options?: DiskOptions,
+): Promise<number> {
+  return file.write(offset, buffer, options)
+}
+
+/** As {@link DirectIoFile.fsync}. */
+export function directIoFsync(file: DirectIoFile, options?: DiskOptions): Promise<void> {
+  return file.fsync(options)
+}

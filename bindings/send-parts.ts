@@ -1,0 +1,157 @@
+/**
+ * Sends of several parts, copied ones and memory that is sent from where it lies: all of them are queued, in order, or none. It owns the
+ * rules for parts; slots and records are handled by outbound.ts.
+ */
+
+import type { ConnCtx } from './connection.js'
+import { CLOSED, CLOSING, WRITE_SHUT } from './connection-flags.js'
+import { invalidArgument, RinglineError } from './errors.js'
+import { type GuardedSend, guardedSend, Release } from './guards.js'
+import { type Place, placeOf } from './memory.js'
+import { WATCH } from './protocol.js'
+import { byteLengthOf, bytesOf, requireAttached, type SendData } from './send-data.js'
+import { Sending } from './send-queue.js'
+
+/** The most parts of one send. */
+export const MAX_IOVECS = 8
+/** The most guards among them. */
+export const MAX_GUARDS = 4
+
+/** A part of a send: data that is copied when it is submitted, or memory of `allocGuard`, `allocAligned` or a `MemoryRegion`. */
+export type SendPart = { readonly copy: SendData } | { readonly guard: NodeJS.ArrayBufferView }
+
+/** Makes the parts of a send. */
+export const SendPart = {
+  /** Data that is copied when the send is submitted. */
+  Copy(data: SendData): SendPart {
+    return { copy: data }
+  },
+  /** Memory that is sent from where it lies. */
+  Guard(memory: NodeJS.ArrayBufferView): SendPart {
+    return { guard: memory }
+  },
+} as const
+
+/** Collects the parts of one send of a connection. What is wrong with a part is told when the send is submitted. */
+export class AsyncSendBuilder {
+  private readonly conn: ConnCtx
+  private readonly parts: SendPart[] = []
+  private submitted = false
+
+  private constructor(conn: ConnCtx) {
+    this.conn = conn
+  }
+
+  /** @internal */
+  static of(conn: ConnCtx): AsyncSendBuilder {
+    return new AsyncSendBuilder(conn)
+  }
+
+  /** Adds data that is copied when the send is submitted. */
+  copy(data: SendData): this {
+    this.parts.push({ copy: data })
+    return this
+  }
+
+  /** Adds memory that is sent from where it lies: of `allocGuard`, `allocAligned` or a `MemoryRegion`, or a slice of such. */
+  guard(memory: NodeJS.ArrayBufferView): this {
+    this.parts.push({ guard: memory })
+    return this
+  }
+
+  /**
+   * Queues all parts or none. A builder submits once.
+   *
+   * @returns the number of bytes, when the kernel has taken all of them; `released` of that promise tells when the guards' memory is free
+   * @throws (as a rejection) the errors of `conn.sendNowait`, and RinglineError `ERR_RINGLINE_TOO_MANY_PARTS`;
+   * `ERR_RINGLINE_GUARD_LIMIT_REACHED` when `sendSlabSlots` guards are in flight; `ERR_RINGLINE_INVALID_ARGUMENT` for a guard in ordinary
+   * memory
+   */
+  submit(): GuardedSend {
+    return this.submitBatch([])
+  }
+
+  /** As {@link AsyncSendBuilder.submit}, with these parts behind the others. */
+  submitBatch(parts: readonly SendPart[]): GuardedSend {
+    const again = this.submitted
+    this.submitted = true
+    const submit = (): Promise<number> => {
+      if (!Array.isArray(parts)) throw invalidArgument('parts', 'an array of parts, as SendPart makes them', parts)
+      if (!again) return queue(this.conn, [...this.parts, ...(parts as SendPart[])], release)
+      throw new RinglineError('ERR_RINGLINE_INVALID_ARGUMENT', 'this send was submitted already: make a new one')
+    }
+    const release = new Release()
+    return guardedSend(attempt(submit), release)
+  }
+}
+
+/** A part that was looked at. */
+type Checked = { bytes: Uint8Array; place: Place | undefined; length: number }
+
+function queue(conn: ConnCtx, parts: SendPart[], release: Release): Promise<number> {
+  const { outbound, guards } = conn.dispatcher
+  const checked = check(parts)
+  if ((conn.flags & (CLOSED | CLOSING | WRITE_SHUT)) !== 0) throw outbound.unsendable(conn)
+  const { slotSize } = outbound.pool
+  const copies = checked.filter((part) => part.place === undefined)
+  const slots = copies.reduce((sum, part) => sum + Math.ceil(part.length / slotSize), 0)
+  const overtakes = conn.sending !== undefined && conn.sending.waiting > 0
+  if (overtakes || outbound.pool.available(slots) < slots) throw outbound.refuse(conn, slots, overtakes)
+  requireGuards(checked.length - copies.length, guards.left, guards.limit)
+  for (const [index, part] of checked.entries()) {
+    const flags = index === checked.length - 1 ? WATCH : 0
+    if (part.place === undefined) outbound.putBytes(conn, part.bytes, flags)
+    else outbound.putGuard(conn, part.bytes, part.place, guards.begin(part.place.memory, release), flags)
+  }
+  const total = checked.reduce((sum, part) => sum + part.length, 0)
+  conn.sending ??= new Sending()
+  return total === 0 ? Promise.resolve(0) : conn.sending.watch(conn.queued, total)
+}
+
+/** Checks every part before anything is queued; empty ones are left out. */
+function check(parts: SendPart[]): Checked[] {
+  requireAtMost(parts.length, MAX_IOVECS, 'parts')
+  requireAtMost(
+    parts.filter((part) => part !== null && typeof part === 'object' && 'guard' in part).length,
+    MAX_GUARDS,
+    'guards',
+  )
+  return parts.map(checkPart).filter((part) => part.length > 0)
+}
+
+function checkPart(part: SendPart): Checked {
+  if (typeof part !== 'object' || part === null) throw invalidArgument('part', 'made by SendPart', part)
+  if ('guard' in part) {
+    const place = placeOf(part.guard)
+    if (place !== undefined) return { bytes: bytesOf(part.guard), place, length: place.length }
+    const wanted = 'memory of allocGuard(), allocAligned() or a MemoryRegion, or a slice of it'
+    throw invalidArgument('guard', wanted, part.guard)
+  }
+  const bytes = typeof part.copy === 'string' ? Buffer.from(part.copy) : bytesOf(part.copy)
+  const length = byteLengthOf(bytes)
+  if (length === 0) requireAttached(bytes)
+  return { bytes, place: undefined, length }
+}
+
+function requireAtMost(count: number, max: number, what: string): void {
+  if (count <= max) return
+  const message = `nothing was sent: a send has at most ${max} ${what}, and this one ${count}; split it`
+  throw new RinglineError('ERR_RINGLINE_TOO_MANY_PARTS', message)
+}
+
+function requireGuards(needed: number, left: number, limit: number): void {
+  if (needed <= left) return
+  const message = `nothing was sent: it needs ${needed} guards, and ${limit - left} of ${limit} are in flight; await "released" of earlier sends, or raise sendSlabSlots`
+  throw new RinglineError('ERR_RINGLINE_GUARD_LIMIT_REACHED', message)
+}
+
+/** A throw as a rejection. That a connection ends while data is sent is not a mistake of the program, so nobody has to handle it. */
+function attempt(submit: () => Promise<number>): Promise<number> {
+  try {
+    return submit()
+  } catch (error) {
+    const promise = Promise.reject(error)
+    if ((error as RinglineError).code === 'ERR_RINGLINE_INVALID_CONNECTION') promise.catch(() => {})
+    return promise
+  }
+}
