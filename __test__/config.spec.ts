@@ -23,6 +23,11 @@ test('the defaults are those of the specification', (t) => {
       tickTimeoutUs: 1000,
       tcpNodelay: true,
       standaloneTaskCapacity: 256,
+      sendSlabSlots: 512,
+      sendZcThreshold: 4096,
+      registeredRegions: [],
+      directIo: undefined,
+      nvme: undefined,
     },
   )
 })
@@ -43,6 +48,11 @@ test('every setter of the builder reaches its field', (t) => {
     .tickTimeoutUs(9)
     .tcpNodelay(false)
     .standaloneTaskCapacity(10)
+    .sendSlabSlots(11)
+    .sendZcThreshold(12)
+    .registeredRegions([])
+    .directIo({ maxFiles: 13 })
+    .nvme({ maxCommandsInFlight: 14 })
     .recvBuffer({ ringSize: 16 })
     .recvBuffer({ bufferSize: 4096, bgid: 2 })
     .workers(2)
@@ -68,6 +78,11 @@ test('every setter of the builder reaches its field', (t) => {
       tickTimeoutUs: 9,
       tcpNodelay: false,
       standaloneTaskCapacity: 10,
+      sendSlabSlots: 11,
+      sendZcThreshold: 12,
+      registeredRegions: [],
+      directIo: { maxFiles: 13, maxCommandsInFlight: 256 },
+      nvme: { maxDevices: 4, maxCommandsInFlight: 14 },
     },
   )
 })
@@ -91,6 +106,10 @@ const wrong: [object, RegExp][] = [
   [{ tickTimeoutUs: Number.NaN }, /tickTimeoutUs .* NaN/],
   [{ tcpNodelay: 'yes' }, /tcpNodelay/],
   [{ standaloneTaskCapacity: 0 }, /standaloneTaskCapacity/],
+  [{ sendSlabSlots: 0 }, /sendSlabSlots/],
+  [{ sendZcThreshold: -1 }, /sendZcThreshold/],
+  [{ directIo: { maxFiles: 0 } }, /directIo\.maxFiles/],
+  [{ nvme: { maxDevices: 65537 } }, /nvme\.maxDevices/],
   [{ recvBuffer: { ringSize: 3 } }, /recvBuffer\.ringSize must be a power of two from 1 to 32768; received number 3/],
   [{ recvBuffer: { bufferSize: 0 } }, /recvBuffer\.bufferSize/],
   [{ recvBuffer: { bgid: 70000 } }, /recvBuffer\.bgid/],

@@ -40,7 +40,7 @@ test.serial('a guard arrives as it is, in order with copied sends, and is releas
   t.is(await sent, MIB)
   await sent.released
   await guard.released
-  t.deepEqual(await received, Buffer.concat([Buffer.from('first'), guard, Buffer.from('later')]))
+  t.true((await received).equals(Buffer.concat([Buffer.from('first'), guard, Buffer.from('later')])))
 })
 
 test.serial('slices of a registered region, and memory below the threshold, arrive as they are', async (t) => {
@@ -53,7 +53,7 @@ test.serial('slices of a registered region, and memory below the threshold, arri
     const received = readBytes(socket, 100_100)
     const sends = [conn.sendGuard(small), conn.sendGuard(large)]
     t.deepEqual(await Promise.all(sends), [100, 100_000])
-    t.deepEqual(await received, Buffer.concat([small, large]))
+    t.true((await received).equals(Buffer.concat([small, large])))
     await region.released
   }
 })
@@ -65,7 +65,7 @@ test.serial('parts are sent in their order, all or none', async (t) => {
   const received = readBytes(socket, 10_013)
   const sent = conn.sendParts().copy('header').guard(guard).copy('trailer').submit()
   t.is(await sent, 10_013)
-  t.deepEqual(await received, Buffer.concat([Buffer.from('header'), guard, Buffer.from('trailer')]))
+  t.true((await received).equals(Buffer.concat([Buffer.from('header'), guard, Buffer.from('trailer')])))
   const again = readBytes(socket, 4)
   await conn.sendParts([SendPart.Copy('ab'), SendPart.Copy('cd')])
   t.is(String(await again), 'abcd')

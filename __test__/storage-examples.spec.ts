@@ -42,7 +42,7 @@ test.serial('cache-with-zero-copy answers what was stored, large values too', as
     const set = Buffer.concat([Buffer.from(`SET key ${length}\r\n`), value])
     t.is(String(await ask(socket, set, 5)), '+OK\r\n')
     const expected = Buffer.concat([Buffer.from(`$${length}\r\n`), value, Buffer.from('\r\n')])
-    t.deepEqual(await ask(socket, 'GET key\r\n', expected.length), expected)
+    t.true(expected.equals(await ask(socket, 'GET key\r\n', expected.length)))
   }
   t.is(String(await ask(socket, 'GET other\r\n', 5)), '$-1\r\n')
 })
@@ -55,7 +55,7 @@ test.serial('file-server sends files whole, whatever their length', async (t) =>
     const content = Buffer.alloc(length).map((_, at) => (at * 13) & 255)
     writeFileSync(join(directory, `file-${length}`), content)
     const expected = Buffer.concat([Buffer.from(`OK ${length}\r\n`), content])
-    t.deepEqual(await ask(socket, `GET /file-${length}\r\n`, expected.length), expected)
+    t.true(expected.equals(await ask(socket, `GET /file-${length}\r\n`, expected.length)))
   }
   t.is(String(await ask(socket, 'GET /missing\r\n', 14)), 'ERROR ENOENT\r\n')
 })
