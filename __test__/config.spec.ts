@@ -23,6 +23,8 @@ test('the defaults are those of the specification', (t) => {
       tickTimeoutUs: 1000,
       tcpNodelay: true,
       standaloneTaskCapacity: 256,
+      timerSlots: 256,
+      udpBind: [],
     },
   )
 })
@@ -43,6 +45,8 @@ test('every setter of the builder reaches its field', (t) => {
     .tickTimeoutUs(9)
     .tcpNodelay(false)
     .standaloneTaskCapacity(10)
+    .timerSlots(11)
+    .udpBind(['[::1]:12'])
     .recvBuffer({ ringSize: 16 })
     .recvBuffer({ bufferSize: 4096, bgid: 2 })
     .workers(2)
@@ -68,6 +72,8 @@ test('every setter of the builder reaches its field', (t) => {
       tickTimeoutUs: 9,
       tcpNodelay: false,
       standaloneTaskCapacity: 10,
+      timerSlots: 11,
+      udpBind: [{ address: '::1', port: 12, family: 'IPv6' }],
     },
   )
 })

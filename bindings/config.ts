@@ -190,13 +190,7 @@ function addresses(inputs: readonly AddressInput[] | undefined): SocketAddress[]
 }
 
 function validate(fields: ConfigFields): void {
-  const known = new Map<string, unknown>()
-  for (const [name, value] of Object.entries(fields)) {
-    if (name === 'udpBind') continue
-    if (name !== 'recvBuffer' && name !== 'worker') known.set(name, value)
-    else for (const [inner, innerValue] of Object.entries(value)) known.set(`${name}.${inner}`, innerValue)
-  }
-  for (const [name, value] of known) {
+  for (const [name, value] of settings(fields)) {
     if (FLAGS.includes(name as never)) {
       if (typeof value !== 'boolean') throw invalidConfig(name, value, 'true or false')
     } else if (Object.hasOwn(RANGES, name)) {
@@ -213,6 +207,16 @@ function validate(fields: ConfigFields): void {
     const wanted = `at most ${SEND_POOL_BYTES_MAX} bytes: lower one of the two`
     throw invalidConfig('sendCopyCount × sendCopySlotSize', pool, wanted)
   }
+}
+
+/** Every setting by its full name; addresses are checked where they are read. */
+function settings({ udpBind: _, ...fields }: ConfigFields): Map<string, unknown> {
+  const known = new Map<string, unknown>()
+  for (const [name, value] of Object.entries(fields)) {
+    if (name !== 'recvBuffer' && name !== 'worker') known.set(name, value)
+    else for (const [inner, innerValue] of Object.entries(value as object)) known.set(`${name}.${inner}`, innerValue)
+  }
+  return known
 }
 
 function validateNumber(name: string, value: unknown, range: Range): void {
