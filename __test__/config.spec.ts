@@ -97,6 +97,8 @@ const wrong: [object, RegExp][] = [
   [{ tickTimeoutUs: Number.NaN }, /tickTimeoutUs .* NaN/],
   [{ tcpNodelay: 'yes' }, /tcpNodelay/],
   [{ standaloneTaskCapacity: 0 }, /standaloneTaskCapacity/],
+  [{ timerSlots: 65536 }, /timerSlots must be a whole number from 1 to 65535/],
+  [{ udpBind: '127.0.0.1:1' }, /udpBind must be an array of at most 1024 addresses/],
   [{ recvBuffer: { ringSize: 3 } }, /recvBuffer\.ringSize must be a power of two from 1 to 32768; received number 3/],
   [{ recvBuffer: { bufferSize: 0 } }, /recvBuffer\.bufferSize/],
   [{ recvBuffer: { bgid: 70000 } }, /recvBuffer\.bgid/],
