@@ -75,7 +75,9 @@ test('when several branches are ready together the first one wins', async (t) =>
 
 test('a branch that is ready without waiting keeps later ones from starting', async (t) => {
   let started = false
-  const start = () => void (started = true)
+  const start = () => {
+    started = true
+  }
   t.like(await select3(() => 1, start, start), { kind: 'first', value: 1 })
   t.false(started)
 })

@@ -28,6 +28,8 @@ test('the defaults are those of the specification', (t) => {
       registeredRegions: [],
       directIo: undefined,
       nvme: undefined,
+      timerSlots: 256,
+      udpBind: [],
     },
   )
 })
@@ -53,6 +55,8 @@ test('every setter of the builder reaches its field', (t) => {
     .registeredRegions([])
     .directIo({ maxFiles: 13 })
     .nvme({ maxCommandsInFlight: 14 })
+    .timerSlots(11)
+    .udpBind(['[::1]:12'])
     .recvBuffer({ ringSize: 16 })
     .recvBuffer({ bufferSize: 4096, bgid: 2 })
     .workers(2)
@@ -83,6 +87,8 @@ test('every setter of the builder reaches its field', (t) => {
       registeredRegions: [],
       directIo: { maxFiles: 13, maxCommandsInFlight: 256 },
       nvme: { maxDevices: 4, maxCommandsInFlight: 14 },
+      timerSlots: 11,
+      udpBind: [{ address: '::1', port: 12, family: 'IPv6' }],
     },
   )
 })
@@ -110,6 +116,8 @@ const wrong: [object, RegExp][] = [
   [{ sendZcThreshold: -1 }, /sendZcThreshold/],
   [{ directIo: { maxFiles: 0 } }, /directIo\.maxFiles/],
   [{ nvme: { maxDevices: 65537 } }, /nvme\.maxDevices/],
+  [{ timerSlots: 65536 }, /timerSlots must be a whole number from 1 to 65535/],
+  [{ udpBind: '127.0.0.1:1' }, /udpBind must be an array of at most 1024 addresses/],
   [{ recvBuffer: { ringSize: 3 } }, /recvBuffer\.ringSize must be a power of two from 1 to 32768; received number 3/],
   [{ recvBuffer: { bufferSize: 0 } }, /recvBuffer\.bufferSize/],
   [{ recvBuffer: { bgid: 70000 } }, /recvBuffer\.bgid/],

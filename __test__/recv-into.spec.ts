@@ -57,7 +57,11 @@ test.serial('at the end of the stream it answers what has come, and then 0', asy
 
 test.serial('bytes taken by a canceled recvInto are received again', async (t) => {
   let conn: ConnCtx | undefined
-  const server = await serve(t, { onAccept: (accepted) => void (conn = accepted) })
+  const server = await serve(t, {
+    onAccept: (accepted) => {
+      conn = accepted
+    },
+  })
   const socket = await dial(t, server)
   await until(() => conn !== undefined)
   const buffer = Buffer.alloc(10)
@@ -78,7 +82,11 @@ test.serial('bytes taken by a canceled recvInto are received again', async (t) =
 
 test.serial('a buffer that is detached meanwhile ends the call, not the connection', async (t) => {
   let conn: ConnCtx | undefined
-  const server = await serve(t, { onAccept: (accepted) => void (conn = accepted) })
+  const server = await serve(t, {
+    onAccept: (accepted) => {
+      conn = accepted
+    },
+  })
   const socket = await dial(t, server)
   await until(() => conn !== undefined)
   const buffer = new Uint8Array(10)

@@ -79,7 +79,13 @@ test.serial('the try forms take their slot at the call', async (t) => {
   const first = trySleep(20)
   t.throws(() => trySleep(1), { instanceOf: TimerExhausted })
   let started = false
-  t.throws(() => tryTimeout(1, () => void (started = true)), { instanceOf: TimerExhausted })
+  t.throws(
+    () =>
+      tryTimeout(1, () => {
+        started = true
+      }),
+    { instanceOf: TimerExhausted },
+  )
   t.false(started)
   await t.throwsAsync(sleep(1), { code: 'ERR_RINGLINE_TIMER_EXHAUSTED' })
   await first

@@ -93,7 +93,11 @@ test.serial('a for await loop receives each datagram with its sender, and ends w
 
 test.serial('a second recvFrom is an error, and the first goes on waiting', async (t) => {
   let udp: UdpCtx | undefined
-  const { at } = await bound(t, { onUdpBind: (ctx) => void (udp = ctx) })
+  const { at } = await bound(t, {
+    onUdpBind: (ctx) => {
+      udp = ctx
+    },
+  })
   const first = udp!.recvFrom()
   await t.throwsAsync(udp!.recvFrom(), { code: 'ERR_RINGLINE_RECEIVE_BUSY' })
   await send(await peer(t), Buffer.from('for the first'), at)
@@ -102,7 +106,11 @@ test.serial('a second recvFrom is an error, and the first goes on waiting', asyn
 
 test.serial('an aborted recvFrom loses nothing', async (t) => {
   let udp: UdpCtx | undefined
-  const { at } = await bound(t, { onUdpBind: (ctx) => void (udp = ctx) })
+  const { at } = await bound(t, {
+    onUdpBind: (ctx) => {
+      udp = ctx
+    },
+  })
   const controller = new AbortController()
   const waiting = udp!.recvFrom({ signal: controller.signal })
   controller.abort(new Error('enough'))
@@ -113,7 +121,11 @@ test.serial('an aborted recvFrom loses nothing', async (t) => {
 
 test.serial('datagrams that nobody takes are dropped, the newest first, and counted', async (t) => {
   let udp: UdpCtx | undefined
-  const { at } = await bound(t, { onUdpBind: (ctx) => void (udp = ctx) })
+  const { at } = await bound(t, {
+    onUdpBind: (ctx) => {
+      udp = ctx
+    },
+  })
   const socket = await peer(t)
   let sent = 0
   for (; udp!.dropped < 10; sent += 1) {
@@ -139,8 +151,12 @@ test.serial('JavaScript that stands still loses datagrams and neither memory nor
   let received = 0
   let udp: UdpCtx | undefined
   const { at } = await bound(t, {
-    onUdpBind: (ctx) => void (udp = ctx),
-    onDatagram: () => void (received += 1),
+    onUdpBind: (ctx) => {
+      udp = ctx
+    },
+    onDatagram: () => {
+      received += 1
+    },
   })
   // Sent by the socket itself: all of it comes while this thread is busy.
   const data = Buffer.alloc(60_000)
@@ -161,7 +177,12 @@ test.serial('JavaScript that stands still loses datagrams and neither memory nor
 
 test.serial('a peer that is not there breaks nothing', async (t) => {
   let udp: UdpCtx | undefined
-  const { at } = await bound(t, { ...echo, onUdpBind: (ctx) => void (udp = ctx) })
+  const { at } = await bound(t, {
+    ...echo,
+    onUdpBind: (ctx) => {
+      udp = ctx
+    },
+  })
   const socket = await peer(t)
   const gone = createSocket('udp4')
   gone.bind(0, '127.0.0.1')
@@ -177,7 +198,11 @@ test.serial('what cannot be sent is refused with a code', async (t) => {
   let udp: UdpCtx | undefined
   const { at } = await bound(
     t,
-    { onUdpBind: (ctx) => void (udp = ctx) },
+    {
+      onUdpBind: (ctx) => {
+        udp = ctx
+      },
+    },
     { config: testConfig().sendCopyCount(4).sendCopySlotSize(1024) },
   )
   const codeOf = (send: () => void) => (t.throws(send) as UdpSendError).code
@@ -224,7 +249,12 @@ test.serial('no more than 1024 datagrams of a socket are on their way out', asyn
   let udp: UdpCtx | undefined
   const { at } = await bound(
     t,
-    { onUdpBind: (ctx) => void (udp = ctx), onDatagram: () => {} },
+    {
+      onUdpBind: (ctx) => {
+        udp = ctx
+      },
+      onDatagram: () => {},
+    },
     { config: testConfig().sendCopyCount(4096).sendCopySlotSize(64) },
   )
   for (let count = 0; count < 1024; count += 1) udp!.sendTo(at, 'x')
@@ -242,7 +272,11 @@ test.serial('no more than 1024 datagrams of a socket are on their way out', asyn
 
 test.serial('a datagram without a route is counted, and the socket goes on', async (t) => {
   let udp: UdpCtx | undefined
-  const { at } = await bound(t, { onUdpBind: (ctx) => void (udp = ctx) })
+  const { at } = await bound(t, {
+    onUdpBind: (ctx) => {
+      udp = ctx
+    },
+  })
   // A socket bound to the loopback address reaches no other network.
   udp!.sendTo('192.0.2.1:9', 'nowhere')
   await until(() => udp!.sendErrors === 1)

@@ -243,11 +243,10 @@ function validate(fields: ConfigFields): void {
   }
 }
 
-/** Every setting by its full name. */
-function settings(fields: ConfigFields): Map<string, unknown> {
-  const { registeredRegions: _, udpBind: __, ...rest } = fields
+/** Every setting by its full name, but for those that are lists and are checked where they are read. */
+function settings({ registeredRegions: _regions, udpBind: _addresses, ...fields }: ConfigFields): Map<string, unknown> {
   const known = new Map<string, unknown>()
-  for (const [name, value] of Object.entries(rest)) {
+  for (const [name, value] of Object.entries(fields)) {
     if (!GROUPS.includes(name)) known.set(name, value)
     else for (const [inner, innerValue] of Object.entries(value ?? {})) known.set(`${name}.${inner}`, innerValue)
   }

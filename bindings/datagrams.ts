@@ -98,7 +98,8 @@ export class Datagrams {
   private sendString(udp: UdpCtx, peer: Peer, text: string): void {
     const { pool } = this.dispatcher.outbound
     if (text.length * UTF8_BYTES_PER_CHAR_MAX > Math.min(pool.slotSize, DATAGRAM_BYTES_MAX)) {
-      return this.sendBytes(udp, peer, Buffer.from(text))
+      this.sendBytes(udp, peer, Buffer.from(text))
+      return
     }
     this.requireSlots(1)
     const slot = pool.takeSlot()

@@ -157,9 +157,9 @@ export class Inbound {
 
   /** Bytes have arrived for whoever pulls. */
   received(chunk: Buffer): void {
-    if (this.waiting === 'filler' && this.buffered === 0) chunk = this.fill(chunk)
-    if (chunk.length === 0) return
-    this.append(chunk)
+    const rest = this.waiting === 'filler' ? this.fill(chunk) : chunk
+    if (rest.length === 0) return
+    this.append(rest)
     if (this.parsing) return
     switch (this.waiting) {
       case 'parser':

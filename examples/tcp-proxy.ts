@@ -14,9 +14,9 @@ async function pump(from: ConnCtx, to: ConnCtx): Promise<void> {
   to.shutdownWrite()
 }
 
-class Proxy implements AsyncEventHandler {
-  static createForWorker(): Proxy {
-    return new Proxy()
+class TcpProxy implements AsyncEventHandler {
+  static createForWorker(): TcpProxy {
+    return new TcpProxy()
   }
 
   /** The connection's task; when it ends, both connections are closed. */
@@ -33,7 +33,7 @@ class Proxy implements AsyncEventHandler {
   }
 }
 
-const server = await new RinglineBuilder().bind({ address: '127.0.0.1', port: Number(port) }).launch(Proxy)
+const server = await new RinglineBuilder().bind({ address: '127.0.0.1', port: Number(port) }).launch(TcpProxy)
 console.log(`listening on ${server.boundAddr.address}:${server.boundAddr.port}`)
 process.once('SIGINT', () => void server.shutdown())
 process.once('SIGTERM', () => void server.shutdown())
