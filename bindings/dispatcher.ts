@@ -11,7 +11,7 @@ import { ConnCtx } from './connection.js'
 import { BUSY, CLOSE_TOLD, CLOSED, CLOSING, END_TOLD, ENDED, OUTBOUND, PULLED } from './connection-flags.js'
 import { enter, leave } from './current.js'
 import { DriverCtx } from './driver.js'
-import { invalidConnection, systemError } from './errors.js'
+import { invalidConnection, isInvalidConnection, systemError } from './errors.js'
 import type { AsyncEventHandler } from './handler.js'
 import { Inbound } from './inbound.js'
 import { Outbound } from './outbound.js'
@@ -154,6 +154,8 @@ export class Dispatcher {
   /** Ends a connection because of an error in its handler, or in what its peer does. */
   fail(conn: ConnCtx, thrown: unknown, abort: boolean): void {
     if (conn.failure !== undefined && conn.failure === thrown) return
+    // A peer may go at any moment: that a send has met a connection that was gone is no mistake of the handler.
+    if ((conn.flags & CLOSED) !== 0 && isInvalidConnection(thrown)) return
     const error = this.report(thrown, conn)
     if ((conn.flags & CLOSED) !== 0) return
     conn.failure ??= error
