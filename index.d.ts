@@ -1,5 +1,7 @@
 // Made by `npm run types` from bindings/; change the sources and run it again.
 
+/// <reference types="node" />
+
 /**
  * The entry point of the package: what people import. It owns the list of public names and may hold no logic of its own.
  *
@@ -377,8 +379,9 @@ export declare class ConnCtx {
      * Takes received bytes: calls `parse` with all buffered bytes as one Buffer, and again with all of them whenever more have arrived,
      * until it consumes some. The Buffer stays valid and unchanged for ever.
      *
-     * At the end of the stream it resolves 0; if nothing is buffered then, `parse` is called once with an empty Buffer. It ends the same way
-     * when the connection has failed: {@link ConnCtx.error} tells the difference.
+     * At the end of the stream it resolves 0; if nothing is buffered when the peer's FIN comes, `parse` is called once with an empty Buffer,
+     * and may still answer the peer. It resolves 0 without a call after `close()`, and when the connection has failed: {@link ConnCtx.error}
+     * tells the difference.
      *
      * @param parse - answers synchronously, with `ParseResult.Consumed(n)` or `ParseResult.NeedMore`
      * @param options - a signal that ends the waiting; the promise then rejects with the signal's reason, and no byte is lost
@@ -455,9 +458,6 @@ export declare interface ConnectOptions {
  */
 export declare function connectWithTimeout(address: AddressInput, timeoutMs: number, options?: ConnectOptions): Promise<ConnCtx>;
 
-/**
- * The opaque name of a connection. It owns nothing: it leads to the one connection it was made for, never to a later owner of its slot.
- */
 /** Names one connection, for the methods of {@link DriverCtx}. One connection has one token, so tokens can be compared and be keys. */
 export declare class ConnToken {
     private readonly conn;
@@ -870,10 +870,6 @@ export declare function openNvmeDevice(path: string, namespace: number): Promise
 /** Looks at received bytes and says how many it has consumed. It may keep slices of them; it must answer synchronously. */
 export declare type ParseFunction = (data: Buffer) => ParseResult;
 
-/**
- * What a parse function answers. It owns the meaning of the number and may hold no state: both forms are plain numbers, so that an answer
- * costs no allocation.
- */
 /** The answer of a parse function: how many bytes it consumed, or 0 for "more are needed". Make it with {@link (ParseResult:variable)}. */
 export declare type ParseResult = number;
 
@@ -956,8 +952,7 @@ export declare class RinglineBuilder<Bound extends boolean = false> {
 }
 
 /**
- * An error of this package. `code` is an `ERR_RINGLINE_…` code (see {@link RinglineErrorCode}; start-up adds codes that say why io_uring
- * cannot be used), or, for an error of the operating system, its name such as `ECONNREFUSED`; then `errno`, `syscall` and, where they
+ * An error of this package. `code` is an `ERR_RINGLINE_…` code (see {@link RinglineErrorCode}), or, for an error of the operating system, its name such as `ECONNREFUSED`; then `errno`, `syscall` and, where they
  * make sense, `address` and `port` are there too, as Node's own errors have them.
  */
 export declare class RinglineError extends Error {
@@ -981,12 +976,8 @@ export declare class RinglineError extends Error {
     constructor(code: string, message: string, options?: ErrorOptions);
 }
 
-/**
- * Every error that this package throws or rejects with, made in one place so that codes stay stable and messages name the value and the
- * remedy. It may not decide when something is an error.
- */
 /** The codes of errors that do not come from the operating system. They are stable: a message may change, a code does not. */
-export declare type RinglineErrorCode = 'ERR_RINGLINE_CANCELED' | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED' | 'ERR_RINGLINE_ELAPSED' | 'ERR_RINGLINE_DEVICE_LIMIT_REACHED' | 'ERR_RINGLINE_FILE_LIMIT_REACHED' | 'ERR_RINGLINE_GUARD_LIMIT_REACHED' | 'ERR_RINGLINE_HANDLER_FAILED' | 'ERR_RINGLINE_INVALID_ADDRESS' | 'ERR_RINGLINE_INVALID_ARGUMENT' | 'ERR_RINGLINE_INVALID_CONFIG' | 'ERR_RINGLINE_INVALID_CONNECTION' | 'ERR_RINGLINE_INVALID_DEVICE' | 'ERR_RINGLINE_INVALID_FILE' | 'ERR_RINGLINE_INVALID_PARSE_RESULT' | 'ERR_RINGLINE_MISALIGNED' | 'ERR_RINGLINE_NATIVE_LIBRARY' | 'ERR_RINGLINE_NOT_ENABLED' | 'ERR_RINGLINE_NO_RUNTIME' | 'ERR_RINGLINE_NVME_STATUS' | 'ERR_RINGLINE_OPERATION_LIMIT_REACHED' | 'ERR_RINGLINE_READ_ONLY_FILE' | 'ERR_RINGLINE_RECEIVE_BUSY' | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED' | 'ERR_RINGLINE_SEND_IN_FLIGHT' | 'ERR_RINGLINE_SEND_POOL_EXHAUSTED' | 'ERR_RINGLINE_SUBMISSION_QUEUE_FULL' | 'ERR_RINGLINE_TASK_LIMIT_REACHED' | 'ERR_RINGLINE_TIMER_EXHAUSTED' | 'ERR_RINGLINE_TOO_MANY_PARTS' | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM' | 'ERR_RINGLINE_WORKER_STOPPED' | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN';
+export declare type RinglineErrorCode = 'ERR_RINGLINE_BLOCKED_BY_SECCOMP' | 'ERR_RINGLINE_BUFFER_REGISTRATION' | 'ERR_RINGLINE_CANCELED' | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED' | 'ERR_RINGLINE_DEVICE_LIMIT_REACHED' | 'ERR_RINGLINE_DISABLED_BY_SYSCTL' | 'ERR_RINGLINE_ELAPSED' | 'ERR_RINGLINE_EXTERNAL_MEMORY' | 'ERR_RINGLINE_FILE_LIMIT_REACHED' | 'ERR_RINGLINE_GUARD_LIMIT_REACHED' | 'ERR_RINGLINE_HANDLER_FAILED' | 'ERR_RINGLINE_INVALID_ADDRESS' | 'ERR_RINGLINE_INVALID_ARGUMENT' | 'ERR_RINGLINE_INVALID_CONFIG' | 'ERR_RINGLINE_INVALID_CONNECTION' | 'ERR_RINGLINE_INVALID_DEVICE' | 'ERR_RINGLINE_INVALID_FILE' | 'ERR_RINGLINE_INVALID_PARSE_RESULT' | 'ERR_RINGLINE_IO_URING_UNAVAILABLE' | 'ERR_RINGLINE_KERNEL_TOO_OLD' | 'ERR_RINGLINE_MISALIGNED' | 'ERR_RINGLINE_NATIVE_LIBRARY' | 'ERR_RINGLINE_NOT_ENABLED' | 'ERR_RINGLINE_NO_RUNTIME' | 'ERR_RINGLINE_NVME_STATUS' | 'ERR_RINGLINE_OPERATION_LIMIT_REACHED' | 'ERR_RINGLINE_OUT_OF_MEMORY' | 'ERR_RINGLINE_PIN_FAILED' | 'ERR_RINGLINE_READ_ONLY_FILE' | 'ERR_RINGLINE_RECEIVE_BUSY' | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED' | 'ERR_RINGLINE_RESOURCE_LIMIT' | 'ERR_RINGLINE_RING_SETUP' | 'ERR_RINGLINE_SEND_IN_FLIGHT' | 'ERR_RINGLINE_SEND_POOL_EXHAUSTED' | 'ERR_RINGLINE_SUBMISSION_QUEUE_FULL' | 'ERR_RINGLINE_TASK_LIMIT_REACHED' | 'ERR_RINGLINE_TIMER_EXHAUSTED' | 'ERR_RINGLINE_TOO_MANY_PARTS' | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM' | 'ERR_RINGLINE_WORKER_FAILED' | 'ERR_RINGLINE_WORKER_STOPPED' | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN';
 
 /** The second branch of a {@link select3} was ready first. */
 export declare interface Second<B> {
@@ -1007,10 +998,6 @@ export declare function select<A, B>(a: Cancelable<A>, b: Cancelable<B>, options
 /** As {@link select}, for three: `a` wins over `b`, and `b` over `c`. */
 export declare function select3<A, B, C>(a: Cancelable<A>, b: Cancelable<B>, c: Cancelable<C>, options?: CombineOptions): Promise<Either3<A, B, C>>;
 
-/**
- * What can be sent, read without trusting it: a subclass or an own property may lie about a view's length or buffer, so only the intrinsic
- * accessors are asked. It owns that reading; it copies nothing.
- */
 /** What the sending methods take: a string is sent as UTF-8, a view as the bytes it shows. */
 export declare type SendData = string | NodeJS.ArrayBufferView;
 
@@ -1077,9 +1064,6 @@ export declare class Server<Bound extends boolean = boolean> {
     /** As {@link sleep}, until a deadline. One that has passed is met as soon as the worker comes by. */
     export declare function sleepUntil(deadline: Deadline, options?: TimerOptions): Promise<void>;
 
-    /**
-     * Socket addresses: parsing what people write, and showing what records carry. It owns the text forms and does no look-up of names.
-     */
     /** An IP address and a port. */
     export declare interface SocketAddress {
         /** The address, such as `127.0.0.1` or `::1`. */
@@ -1098,10 +1082,6 @@ export declare class Server<Bound extends boolean = boolean> {
      */
     export declare function spawn(task: Task): TaskId;
 
-    /**
-     * Tasks that belong to a worker but to no connection. It owns how many there are and how they are canceled; the tasks themselves are the
-     * user's.
-     */
     /** A task: an async function that gives up when its signal is aborted. */
     export declare type Task = (signal: AbortSignal) => unknown;
 

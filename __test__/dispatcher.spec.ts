@@ -127,6 +127,51 @@ test('throws in every other method are reported and disturb nothing', async (t) 
   t.is(closed[0]?.message, 'onAccept')
 })
 
+test('whatever is thrown, traps that throw included, the rest of the batch arrives', async (t) => {
+  const trap = (): never => {
+    throw new Error('trap')
+  }
+  const hostile = new Proxy({}, { get: trap, has: trap, ownKeys: trap, getPrototypeOf: trap })
+  const lying = new Proxy(new Error('hidden'), { get: trap })
+  const inspected = { [inspect.custom]: trap }
+  const values = [undefined, null, Symbol('s'), Object.create(null), hostile, lying, inspected]
+  for (const told of [true, false]) {
+    const got: string[] = []
+    const failed: unknown[] = []
+    const port = new FakePort({
+      onData(conn, chunk) {
+        got.push(String(chunk))
+        if (conn.index() < values.length) throw values[conn.index()]
+      },
+      ...(told ? { onError: (error: Error) => void failed.push(error) } : {}),
+    })
+    for (const slot of [...values.keys(), values.length]) {
+      port.accept(slot)
+      port.data(slot, String(slot))
+    }
+    t.notThrows(() => port.wake())
+    await port.settle()
+    t.is(got.length, values.length + 1)
+    if (told) t.is(failed.length, values.length)
+  }
+})
+
+test('a send to a connection that has ended meanwhile is no failure of the handler', async (t) => {
+  const failed: string[] = []
+  const port = new FakePort({
+    async onAccept(conn) {
+      for await (const chunk of conn) conn.sendNowait(chunk)
+    },
+    onError: (error) => void failed.push(error.message),
+  })
+  port.accept(0)
+  port.data(0, 'last words')
+  port.post(words.CLOSED, 0, 1, 104)
+  port.wake()
+  await port.settle()
+  t.deepEqual(failed, [])
+})
+
 test('without onError a failure becomes a process warning with its stack', async (t) => {
   const port = new FakePort({
     onData() {

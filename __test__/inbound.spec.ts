@@ -168,6 +168,19 @@ test('at the end of the stream withData shows an empty Buffer once and resolves 
   t.deepEqual(lengths, [0])
 })
 
+test('when the connection is gone withData resolves 0 without showing anything: there is nobody to answer', async (t) => {
+  const { port, conn } = accepted()
+  const shown = (data: Buffer): number => {
+    t.fail('the parse function was called')
+    return data.length
+  }
+  const waited = conn.withData(shown)
+  port.post(words.CLOSED, 0, 1, 104)
+  port.wake()
+  t.is(await waited, 0)
+  t.is(await conn.withData(shown), 0)
+})
+
 test('at the end of the stream what is left can still be taken', async (t) => {
   const { port, conn } = accepted()
   port.data(0, 'abc')

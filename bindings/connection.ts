@@ -216,8 +216,9 @@ export class ConnCtx {
    * Takes received bytes: calls `parse` with all buffered bytes as one Buffer, and again with all of them whenever more have arrived,
    * until it consumes some. The Buffer stays valid and unchanged for ever.
    *
-   * At the end of the stream it resolves 0; if nothing is buffered then, `parse` is called once with an empty Buffer. It ends the same way
-   * when the connection has failed: {@link ConnCtx.error} tells the difference.
+   * At the end of the stream it resolves 0; if nothing is buffered when the peer's FIN comes, `parse` is called once with an empty Buffer,
+   * and may still answer the peer. It resolves 0 without a call after `close()`, and when the connection has failed: {@link ConnCtx.error}
+   * tells the difference.
    *
    * @param parse - answers synchronously, with `ParseResult.Consumed(n)` or `ParseResult.NeedMore`
    * @param options - a signal that ends the waiting; the promise then rejects with the signal's reason, and no byte is lost

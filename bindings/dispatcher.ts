@@ -13,8 +13,10 @@ import { enter, leave } from './current.js'
 import { Datagrams } from './datagrams.js'
 import type { Volumes } from './disk.js'
 import { DriverCtx } from './driver.js'
-import { invalidConnection, systemError } from './errors.js'
+
+import { invalidConnection, isInvalidConnection, systemError } from './errors.js'
 import type { Guards } from './guards.js'
+
 import type { AsyncEventHandler } from './handler.js'
 import { Inbound } from './inbound.js'
 import { Outbound } from './outbound.js'
@@ -187,6 +189,8 @@ export class Dispatcher {
   /** Ends a connection because of an error in its handler, or in what its peer does. */
   fail(conn: ConnCtx, thrown: unknown, abort: boolean): void {
     if (conn.failure !== undefined && conn.failure === thrown) return
+    // A peer may go at any moment: that a send has met a connection that was gone is no mistake of the handler.
+    if ((conn.flags & CLOSED) !== 0 && isInvalidConnection(thrown)) return
     const error = this.report(thrown, conn)
     if ((conn.flags & CLOSED) !== 0) return
     conn.failure ??= error

@@ -3,14 +3,18 @@
  * remedy. It may not decide when something is an error.
  */
 
-import { getSystemErrorMap, inspect } from 'node:util'
+import { getSystemErrorMap, inspect, types } from 'node:util'
 
 /** The codes of errors that do not come from the operating system. They are stable: a message may change, a code does not. */
 export type RinglineErrorCode =
+  | 'ERR_RINGLINE_BLOCKED_BY_SECCOMP'
+  | 'ERR_RINGLINE_BUFFER_REGISTRATION'
   | 'ERR_RINGLINE_CANCELED'
   | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED'
-  | 'ERR_RINGLINE_ELAPSED'
   | 'ERR_RINGLINE_DEVICE_LIMIT_REACHED'
+  | 'ERR_RINGLINE_DISABLED_BY_SYSCTL'
+  | 'ERR_RINGLINE_ELAPSED'
+  | 'ERR_RINGLINE_EXTERNAL_MEMORY'
   | 'ERR_RINGLINE_FILE_LIMIT_REACHED'
   | 'ERR_RINGLINE_GUARD_LIMIT_REACHED'
   | 'ERR_RINGLINE_HANDLER_FAILED'
@@ -21,15 +25,21 @@ export type RinglineErrorCode =
   | 'ERR_RINGLINE_INVALID_DEVICE'
   | 'ERR_RINGLINE_INVALID_FILE'
   | 'ERR_RINGLINE_INVALID_PARSE_RESULT'
+  | 'ERR_RINGLINE_IO_URING_UNAVAILABLE'
+  | 'ERR_RINGLINE_KERNEL_TOO_OLD'
   | 'ERR_RINGLINE_MISALIGNED'
   | 'ERR_RINGLINE_NATIVE_LIBRARY'
   | 'ERR_RINGLINE_NOT_ENABLED'
   | 'ERR_RINGLINE_NO_RUNTIME'
   | 'ERR_RINGLINE_NVME_STATUS'
   | 'ERR_RINGLINE_OPERATION_LIMIT_REACHED'
+  | 'ERR_RINGLINE_OUT_OF_MEMORY'
+  | 'ERR_RINGLINE_PIN_FAILED'
   | 'ERR_RINGLINE_READ_ONLY_FILE'
   | 'ERR_RINGLINE_RECEIVE_BUSY'
   | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED'
+  | 'ERR_RINGLINE_RESOURCE_LIMIT'
+  | 'ERR_RINGLINE_RING_SETUP'
   | 'ERR_RINGLINE_SEND_IN_FLIGHT'
   | 'ERR_RINGLINE_SEND_POOL_EXHAUSTED'
   | 'ERR_RINGLINE_SUBMISSION_QUEUE_FULL'
@@ -37,12 +47,12 @@ export type RinglineErrorCode =
   | 'ERR_RINGLINE_TIMER_EXHAUSTED'
   | 'ERR_RINGLINE_TOO_MANY_PARTS'
   | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM'
+  | 'ERR_RINGLINE_WORKER_FAILED'
   | 'ERR_RINGLINE_WORKER_STOPPED'
   | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN'
 
 /**
- * An error of this package. `code` is an `ERR_RINGLINE_…` code (see {@link RinglineErrorCode}; start-up adds codes that say why io_uring
- * cannot be used), or, for an error of the operating system, its name such as `ECONNREFUSED`; then `errno`, `syscall` and, where they
+ * An error of this package. `code` is an `ERR_RINGLINE_…` code (see {@link RinglineErrorCode}), or, for an error of the operating system, its name such as `ECONNREFUSED`; then `errno`, `syscall` and, where they
  * make sense, `address` and `port` are there too, as Node's own errors have them.
  */
 export class RinglineError extends Error {
@@ -171,6 +181,11 @@ export function invalidArgument(name: string, wanted: string, value: unknown): R
 /** An operation on a connection that has ended or belongs to someone else by now. */
 export function invalidConnection(what: string): RinglineError {
   return new RinglineError('ERR_RINGLINE_INVALID_CONNECTION', what)
+}
+
+/** True for what {@link invalidConnection} makes; asked of anything that was thrown, whose prototype may be a trap. */
+export function isInvalidConnection(thrown: unknown): boolean {
+  return types.isNativeError(thrown) && (thrown as ErrorRecord).code === 'ERR_RINGLINE_INVALID_CONNECTION'
 }
 
 /** A value in a message: short, whatever it is, and never running code of the value. */

@@ -80,6 +80,8 @@ export class Inbound {
     if (typeof parse !== 'function') return Promise.reject(invalidArgument('parse', 'a function', parse))
     if (this.waiting !== 'nobody' || this.parsing) return Promise.reject(busy())
     const ended = this.atEnd
+    // Nobody is there any more to whom an answer to the end could be sent.
+    if (this.buffered === 0 && this.isGone) return Promise.resolve(0)
     if (this.buffered > 0 || ended) {
       try {
         const consumed = this.offer(parse)
@@ -192,7 +194,7 @@ export class Inbound {
 
   /** No more bytes will come: who waits is told. */
   end(): void {
-    if (this.waiting === 'parser' && this.buffered === 0 && (this.conn.flags & CLOSING) === 0) this.offerToWaiter()
+    if (this.waiting === 'parser' && this.buffered === 0 && !this.isGone) this.offerToWaiter()
     if (this.waiting === 'parser') this.settle(0)
     else if (this.waiting === 'ready') this.settle(undefined)
     else if (this.waiting === 'iterator') this.settle({ done: true, value: undefined })
@@ -231,6 +233,10 @@ export class Inbound {
 
   private get atEnd(): boolean {
     return (this.conn.flags & (ENDED | CLOSING | CLOSED)) !== 0
+  }
+
+  private get isGone(): boolean {
+    return (this.conn.flags & (CLOSING | CLOSED)) !== 0
   }
 
   private wait<T>(waiting: Waiting, options: ReceiveOptions | undefined): Promise<T> {

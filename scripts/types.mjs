@@ -7,7 +7,9 @@ import { Extractor, ExtractorConfig } from '@microsoft/api-extractor'
 
 const root = new URL('../', import.meta.url)
 const target = new URL('index.d.ts', root)
-const notice = '// Made by `npm run types` from bindings/; change the sources and run it again.\n\n'
+// Buffer and NodeJS.ArrayBufferView are Node's: without the reference a program that names no `types` does not know them.
+const notice =
+  '// Made by `npm run types` from bindings/; change the sources and run it again.\n\n/// <reference types="node" />\n\n'
 
 const config = ExtractorConfig.loadFileAndPrepare(fileURLToPath(new URL('api-extractor.json', root)))
 let problems = 0
@@ -26,7 +28,8 @@ if (!result.succeeded || problems > 0) {
   process.exit(1)
 }
 
-const made = notice + readFileSync(new URL('.cache/rollup/index.d.ts', root), 'utf8')
+const rolled = readFileSync(new URL('.cache/rollup/index.d.ts', root), 'utf8')
+const made = notice + withoutFileHeaders(rolled)
 if (process.argv.includes('--check')) {
   if (readIfThere(target) !== made) {
     console.error('index.d.ts differs from the sources in bindings/: run `npm run types` and commit the result.')
@@ -34,6 +37,11 @@ if (process.argv.includes('--check')) {
   }
 } else {
   writeFileSync(target, made)
+}
+
+/** Of two doc comments in a row the first is the opening paragraph of a source file, which tells users of the package nothing. */
+function withoutFileHeaders(text) {
+  return text.replace(/^[ \t]*\/\*\*(?:(?!\*\/)[\s\S])*\*\/\n(?=[ \t]*\/\*\*)/gm, '')
 }
 
 function readIfThere(file) {
