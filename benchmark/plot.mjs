@@ -5,7 +5,9 @@ import { cellTitle, placementTitle } from './report.mjs'
 import { grouped } from './summary.mjs'
 
 const COLUMNS_MAX = 3
-const PANEL = { width: 400, left: 128, right: 70, top: 34, bar: 14, gap: 7, bottom: 20 }
+const PANEL = { width: 424, left: 152, right: 70, top: 34, bar: 14, gap: 7, bottom: 20 }
+/** Of a picture with a single panel. */
+const WIDTH_ALONE = 640
 const HEADER = 62
 const FOOTER = 24
 
@@ -23,10 +25,10 @@ const microseconds = (/** @type {number} */ ns) => `${(ns / 1e3).toFixed(2)} µs
 
 /** @typedef {import('./summary.mjs').Row} Row */
 
-/** @param {Row[]} rows @param {Record<string, string>} titles @param {number} x @param {number} y @param {Set<string>} javascript */
-function panel(rows, titles, x, y, javascript) {
+/** @param {Row[]} rows @param {Record<string, string>} titles @param {{ x: number, y: number, width: number }} at @param {Set<string>} javascript */
+function panel(rows, titles, { x, y, width }, javascript) {
   const longest = Math.max(...rows.map((row) => row.cpuNs))
-  const scale = (PANEL.width - PANEL.left - PANEL.right) / longest
+  const scale = (width - PANEL.left - PANEL.right) / longest
   const bars = rows.map((row, index) => {
     const top = PANEL.top + index * (PANEL.bar + PANEL.gap)
     const js = javascript.has(row.server) ? Math.min(row.mainThreadNs, row.cpuNs) * scale : 0
@@ -50,13 +52,19 @@ export function plot({ environment, titles, summary }, placement) {
   const groups = [...grouped(shown, (row) => row.cell).values()]
   const javascript = new Set(['ringline', 'node', 'bun', 'deno'])
   const columns = Math.min(COLUMNS_MAX, groups.length)
+  const width = columns === 1 ? WIDTH_ALONE : PANEL.width
   const height = PANEL.top + Math.max(...groups.map((rows) => rows.length)) * (PANEL.bar + PANEL.gap) + PANEL.bottom
   // A column per number of connections: cells come ordered by it.
   const perColumn = Math.ceil(groups.length / columns)
   const panels = groups.map((rows, index) =>
-    panel(rows, titles, Math.floor(index / perColumn) * PANEL.width, HEADER + (index % perColumn) * height, javascript),
+    panel(
+      rows,
+      titles,
+      { x: Math.floor(index / perColumn) * width, y: HEADER + (index % perColumn) * height, width },
+      javascript,
+    ),
   )
-  const size = { width: Math.max(columns * PANEL.width, 560), height: HEADER + perColumn * height + FOOTER }
+  const size = { width: columns * width, height: HEADER + perColumn * height + FOOTER }
   const key = [
     ['js', 'JavaScript thread'],
     ['native', 'other threads'],
