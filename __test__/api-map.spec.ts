@@ -73,7 +73,10 @@ function parse(page: string): Row[] {
     const heading = /^#{2,3} (.*)$/.exec(line)
     if (heading) section = heading[1] ?? ''
     if (!line.startsWith('| `')) continue
-    const [rust = '', typescript = '', ...tests] = line.slice(2, -2).split(' | ')
+    const [rust = '', typescript = '', ...tests] = line
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim())
     const names = [...typescript.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name)
     found.push({ section, rust: rust.replaceAll('`', ''), typescript: names, tests })
   }
