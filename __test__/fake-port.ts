@@ -2,7 +2,8 @@
 // counts doorbells. It owns no socket and no clock, so every test of the dispatcher on it is deterministic.
 
 import { setImmediate as nextImmediate } from 'node:timers/promises'
-import { Dispatcher, type DispatcherSettings } from '../dist/dispatcher.js'
+import { Dispatcher } from '../dist/dispatcher.js'
+import type { DispatcherSettings } from '../dist/dispatcher-settings.js'
 import type { AsyncEventHandler } from '../dist/handler.js'
 import type { NativePort } from '../dist/port.js'
 import * as words from '../dist/protocol.js'

@@ -5,26 +5,25 @@
  * The loop over DATA records is the hot path: per message it makes one Buffer and nothing else.
  */
 
-import { type AddressWords, addressWords, type SocketAddress } from './address.js'
+import { type AddressWords, addressWords } from './address.js'
 import { Connector } from './connect.js'
 import { ConnCtx } from './connection.js'
 import { BUSY, CLOSE_TOLD, CLOSED, CLOSING, END_TOLD, ENDED, OUTBOUND, PULLED } from './connection-flags.js'
 import { enter, leave } from './current.js'
 import { Datagrams } from './datagrams.js'
 import type { Volumes } from './disk.js'
+import type { DispatcherSettings } from './dispatcher-settings.js'
 import { DriverCtx } from './driver.js'
-
 import { invalidConnection, isInvalidConnection, systemError } from './errors.js'
 import type { Guards } from './guards.js'
-
-import type { AsyncEventHandler } from './handler.js'
+import { type AsyncEventHandler, isThenable } from './handler.js'
 import { Inbound } from './inbound.js'
 import { Outbound } from './outbound.js'
 import { type NativePort, Port } from './port.js'
 import * as words from './protocol.js'
 import { reportFailure } from './report.js'
 import { Slabs } from './slabs.js'
-import { isStorage, Storage, type StorageLimits } from './storage.js'
+import { isStorage, Storage } from './storage.js'
 import { Tasks } from './tasks.js'
 import { Timers } from './timers.js'
 
@@ -33,23 +32,6 @@ export const BATCH_RECORDS_MAX = 1024
 
 const COMPLETION_MASK = words.COMPLETION_RING_RECORDS - 1
 const NO_ADDRESS: AddressWords = [4 << 8, 0]
-
-/** What a dispatcher has to know beside its port and handler. */
-export interface DispatcherSettings {
-  readonly workerId: number
-  readonly recvAccumulatorCapacity: number
-  readonly recvAccumulatorLimit: number
-  readonly standaloneTaskCapacity: number
-  readonly timerSlots: number
-  /** What the worker's UDP sockets are bound to. */
-  readonly udpAddrs: readonly SocketAddress[]
-  /** What may be in flight with memory of JavaScript's; none when left out. */
-  readonly storage?: StorageLimits
-  /** Somebody asked for the shutdown of the whole server. */
-  requestShutdown(): void
-  /** The worker's thread has ended; nothing follows. */
-  onStopped(errno: number): void
-}
 
 /** The JavaScript end of one worker. */
 export class Dispatcher {
@@ -510,8 +492,4 @@ export class Dispatcher {
     this.timers.stop()
     this.datagrams.stop()
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }

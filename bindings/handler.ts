@@ -91,3 +91,8 @@ export interface HandlerClass {
    */
   createForWorker(workerId: number): AsyncEventHandler | Promise<AsyncEventHandler>
 }
+
+/** Whether what a handler returned is a promise, of whatever kind. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}
