@@ -444,6 +444,9 @@ export declare class ConnCtx {
  */
 export declare function connect(address: AddressInput, options?: ConnectOptions): Promise<ConnCtx>;
 
+/** What {@link connect} and {@link connectWithTimeout} answer: the connection, when it is made. */
+export declare type ConnectFuture = Promise<ConnCtx>;
+
 /** Options of the connecting functions. */
 export declare interface ConnectOptions {
     /** Gives up: the promise rejects with the signal's reason, and no connection is left behind. */
@@ -597,6 +600,9 @@ export declare function directIoRead(file: DirectIoFile, offset: number, buffer:
 /** As {@link DirectIoFile.write}. */
 export declare function directIoWrite(file: DirectIoFile, offset: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number>;
 
+/** What reads and writes of files and NVMe devices answer: the number of bytes done. */
+export declare type DiskIoFuture = Promise<number>;
+
 /** Options of reads, writes and fsyncs. */
 export declare interface DiskOptions {
     /**
@@ -694,6 +700,9 @@ export declare interface First<A> {
     intoInner(): A;
 }
 
+/** A guard of whatever kind. JavaScript's objects need no box for that: another name of {@link GuardBuffer}. */
+export declare type GuardBox = GuardBuffer;
+
 /** A Buffer over memory that the kernel can send from where it lies. Slices of it can be sent too. */
 export declare interface GuardBuffer extends Buffer {
     /**
@@ -725,6 +734,9 @@ export declare interface HandlerClass {
     createForWorker(workerId: number): AsyncEventHandler | Promise<AsyncEventHandler>;
 }
 
+/** What {@link (join:function)} answers: both results, in the order of the branches. */
+export declare type Join<A, B> = Promise<[A, B]>;
+
 /**
  * Runs two tasks at once and waits for both. They are started in order.
  *
@@ -732,6 +744,9 @@ export declare interface HandlerClass {
  * @throws (as a rejection) what the first one to fail throws; the other's signal is then aborted
  */
 export declare function join<A, B>(a: Cancelable<A>, b: Cancelable<B>, options?: CombineOptions): Promise<[A, B]>;
+
+/** What {@link (join3:function)} answers: all three results, in the order of the branches. */
+export declare type Join3<A, B, C> = Promise<[A, B, C]>;
 
 /** As {@link join}, for three. */
 export declare function join3<A, B, C>(a: Cancelable<A>, b: Cancelable<B>, c: Cancelable<C>, options?: CombineOptions): Promise<[A, B, C]>;
@@ -901,6 +916,12 @@ export declare interface RecvBufferConfig {
     readonly bgid: number;
 }
 
+/** What {@link ConnCtx.recvReady} answers: it resolves when there are bytes to take, or when the stream has ended. */
+export declare type RecvReadyFuture = Promise<void>;
+
+/** What names a registered region. A region is its own name here, so that a wrong one cannot be given. */
+export declare type RegionId = MemoryRegion;
+
 /**
  * Asks the runtime of the worker that is chosen as {@link connect} chooses it to shut down. Returns at once; `server.closed` tells when
  * it is done.
@@ -987,6 +1008,9 @@ export declare interface Second<B> {
     intoInner(): B;
 }
 
+/** What {@link (select:function)} answers: the branch that was ready first. */
+export declare type Select<A, B> = Promise<Either<A, B>>;
+
 /**
  * Runs two tasks at once and waits for the first to be ready. They are started in order; when both are ready at the same time, `a` wins.
  * The loser's signal is aborted, and what becomes of it is nobody's concern; when `a` is ready without waiting, `b` is not even started.
@@ -995,11 +1019,23 @@ export declare interface Second<B> {
  */
 export declare function select<A, B>(a: Cancelable<A>, b: Cancelable<B>, options?: CombineOptions): Promise<Either<A, B>>;
 
+/** What {@link (select3:function)} answers: the branch that was ready first. */
+export declare type Select3<A, B, C> = Promise<Either3<A, B, C>>;
+
 /** As {@link select}, for three: `a` wins over `b`, and `b` over `c`. */
 export declare function select3<A, B, C>(a: Cancelable<A>, b: Cancelable<B>, c: Cancelable<C>, options?: CombineOptions): Promise<Either3<A, B, C>>;
 
+/** The builder of a send in parts, as {@link DriverCtx.sendParts} answers it: the same as for the sends of tasks. */
+export declare type SendBuilder = AsyncSendBuilder;
+
 /** What the sending methods take: a string is sent as UTF-8, a view as the bytes it shows. */
 export declare type SendData = string | NodeJS.ArrayBufferView;
+
+/** What {@link ConnCtx.send} answers: the number of bytes, when the kernel has taken all of them. */
+export declare type SendFuture = Promise<number>;
+
+/** Memory that can be sent from where it lies, and which the kernel keeps until it has let go of it: another name of {@link GuardBuffer}. */
+export declare type SendGuard = GuardBuffer;
 
 /** A part of a send: data that is copied when it is submitted, or memory of `allocGuard`, `allocAligned` or a `MemoryRegion`. */
 export declare type SendPart = {
@@ -1050,6 +1086,9 @@ export declare class Server<Bound extends boolean = boolean> {
      [Symbol.asyncDispose](): Promise<void>;
     }
 
+    /** What `launch` answers is the handle that shuts the runtime down: another name of {@link Server}. */
+    export declare type ShutdownHandle<Bound extends boolean = boolean> = Server<Bound>;
+
     /**
      * Resolves after so many milliseconds, or slightly later, never earlier. Fractions are honoured: the resolution is that of the kernel's
      * clock, not the whole milliseconds of `setTimeout`.
@@ -1060,6 +1099,9 @@ export declare class Server<Bound extends boolean = boolean> {
      * reason
      */
     export declare function sleep(ms: number, options?: TimerOptions): Promise<void>;
+
+    /** What {@link sleep} and {@link sleepUntil} answer, and their `try` forms. */
+    export declare type SleepFuture = Promise<void>;
 
     /** As {@link sleep}, until a deadline. One that has passed is met as soon as the worker comes by. */
     export declare function sleepUntil(deadline: Deadline, options?: TimerOptions): Promise<void>;
@@ -1114,6 +1156,9 @@ export declare class Server<Bound extends boolean = boolean> {
 
     /** As {@link timeout}, with a deadline. */
     export declare function timeoutAt<T>(deadline: Deadline, task: Cancelable<T>, options?: TimerOptions): Promise<T>;
+
+    /** What {@link timeout} and {@link timeoutAt} answer, and their `try` forms: what the task answers, or a rejection with {@link Elapsed}. */
+    export declare type TimeoutFuture<T> = Promise<T>;
 
     /** As many timers are armed on the worker as it has slots for. */
     export declare class TimerExhausted extends RinglineError {
@@ -1206,6 +1251,9 @@ export declare class Server<Bound extends boolean = boolean> {
         private stopWaiting;
     }
 
+    /** What {@link UdpCtx.recvFrom} answers: one datagram and who sent it. */
+    export declare type UdpRecvFuture = Promise<Datagram>;
+
     /**
      * Why a datagram was not queued. Its `code` is one of
      *
@@ -1231,6 +1279,12 @@ export declare class Server<Bound extends boolean = boolean> {
      * `ERR_RINGLINE_NATIVE_LIBRARY` where there should be one but it is missing or cannot be loaded
      */
     export declare function version(): string;
+
+    /** What {@link ConnCtx.withBytes} answers: the number of bytes consumed, 0 at the end of the stream. */
+    export declare type WithBytesFuture = Promise<number>;
+
+    /** What {@link ConnCtx.withData} answers: the number of bytes consumed, 0 at the end of the stream. */
+    export declare type WithDataFuture = Promise<number>;
 
     /** How many workers there are, and on which cores they run. */
     export declare interface WorkerConfig {

@@ -42,6 +42,26 @@ export {
 } from './direct-io.js'
 export { DriverCtx } from './driver.js'
 export { Elapsed, RinglineError, type RinglineErrorCode, TimerExhausted, UdpSendError } from './errors.js'
+export type {
+  ConnectFuture,
+  DiskIoFuture,
+  GuardBox,
+  Join,
+  Join3,
+  RecvReadyFuture,
+  RegionId,
+  Select,
+  Select3,
+  SendBuilder,
+  SendFuture,
+  SendGuard,
+  ShutdownHandle,
+  SleepFuture,
+  TimeoutFuture,
+  UdpRecvFuture,
+  WithBytesFuture,
+  WithDataFuture,
+} from './futures.js'
 export type { GuardedSend } from './guards.js'
 export type { AsyncEventHandler, HandlerClass } from './handler.js'
 export type { ParseFunction, ReceiveOptions } from './inbound.js'
