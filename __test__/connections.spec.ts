@@ -75,7 +75,6 @@ test.serial('b2 the FIN of shutdownWrite comes after the last byte, and receivin
   t.is(hash(await readAll(socket)), hash(data))
   socket.end('still heard')
   await until(() => received === 'still heard')
-  t.pass()
 })
 
 test.serial('b4 send() of more than the whole pool arrives and resolves once, with the full count', async (t) => {
@@ -93,7 +92,6 @@ test.serial('b4 send() of more than the whole pool arrives and resolves once, wi
   const socket = await dial(t, server)
   t.is(hash(await readAll(socket)), hash(data))
   await until(() => sent === data.length)
-  t.pass()
 })
 
 test.serial(
@@ -328,3 +326,17 @@ test.serial("connect: a connection of one's own, refused ones, timeouts, cancell
 test.serial('connect without a running worker says what is missing', async (t) => {
   await t.throwsAsync(connect('127.0.0.1:1'), { code: 'ERR_RINGLINE_NO_RUNTIME', message: /launch one first/ })
 })
+
+test.serial(
+  'a connection that is accepted in the turn in which another one ends is served without a third',
+  async (t) => {
+    const server = await serve(t, { onAccept: (conn) => conn.close(), onData: () => {} })
+    for (let round = 0; round < 1000; round += 1) {
+      const socket = await dial(t, server)
+      socket.end('data')
+      socket.on('error', () => {}).resume()
+      await new Promise((resolve) => socket.once('close', resolve))
+      t.true(socket.destroyed)
+    }
+  },
+)

@@ -143,8 +143,9 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
             if self.mailbox.is_stopped() {
                 return Ok(());
             }
-            self.adopt_waiting();
             self.bridge.deliver(&mut self.driver);
+            // Behind the events of the turn that accepted them, but before this thread may block: nothing would wake it for them.
+            self.adopt_waiting();
             self.publish();
             self.commands.run(&mut self.driver, &mut self.bridge).map_err(Broken::Protocol)?;
             // Slots of sends that were refused; nothing may wait to be told while this thread blocks.
