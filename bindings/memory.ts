@@ -5,7 +5,6 @@
  * The garbage collector cannot take such memory from the kernel: whatever is in flight keeps it, although its Buffer is gone.
  */
 
-import { markAsUntransferable } from 'node:worker_threads'
 import { fromRecord, invalidArgument, type RinglineError } from './errors.js'
 import { loadNative } from './native/load.js'
 import { FastBuffer } from './port.js'
@@ -168,8 +167,8 @@ function allocate(bytes: number, alignment: number): { memory: OwnedMemory; buff
   }
   try {
     const allocated = loadNative().allocMemory(bytes, alignment)
-    // What was given to another thread could not be named here any more.
-    markAsUntransferable(allocated.memory)
+    // Node refuses by itself to hand external memory to another thread, where it could not be named here any more. Marking it once more
+    // must not be done: since Node 24 the mark sets a detach key, and Node then aborts the process at its exit.
     const memory = new OwnedMemory(allocated.id)
     owned.set(allocated.memory, memory)
     return { memory, buffer: new FastBuffer(allocated.memory, 0, bytes) }
