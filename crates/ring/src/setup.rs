@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_lack_of_memory_is_waited_out() {
+    fn d12_a_short_lack_of_memory_is_waited_out() {
         let mut failures = 3;
         let mut pauses = Vec::new();
         let answer = retry_while_out_of_memory(
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lasting_lack_of_memory_ends_within_half_a_second() {
+    fn d12_a_lasting_lack_of_memory_ends_within_half_a_second() {
         let mut paused = Duration::ZERO;
         let mut attempts = 0;
         let answer: io::Result<()> = retry_while_out_of_memory(

@@ -50,6 +50,24 @@ fn d5_a_full_worker_refuses_one_connection_and_goes_on() {
 }
 
 #[test]
+fn d3_when_every_worker_is_full_a_connection_is_dropped_and_accepting_goes_on() {
+    let _turn = take_turn();
+    let server = Running::server::<Echo>(config().workers(2).max_connections(1));
+    let mut served: Vec<_> = (0..2).map(|_| server.connect()).collect();
+    served.iter_mut().for_each(assert_echoes);
+    for _ in 0..4 {
+        let mut dropped = server.connect();
+        assert!(matches!(dropped.read(&mut [0]), Ok(0) | Err(_)), "a third connection was served");
+    }
+    served.iter_mut().for_each(assert_echoes);
+    drop(served);
+    eventually("connections are served again", || {
+        let mut next = server.connect();
+        next.write_all(b"ping").is_ok() && matches!(next.read(&mut [0; 4]), Ok(4))
+    });
+}
+
+#[test]
 fn d6_a_quiet_listener_shuts_down_and_its_port_is_free_at_once() {
     let _turn = take_turn();
     let first = Running::server::<Echo>(config());

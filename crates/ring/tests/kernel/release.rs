@@ -17,7 +17,7 @@ fn settings() -> [RingSettings; 2] {
 }
 
 #[test]
-fn buffers_are_not_written_after_the_ring_is_dropped() {
+fn d11_buffers_are_not_written_after_the_ring_is_dropped() {
     for settings in settings() {
         let mut bench = Bench::with(settings);
         let start = bench.provide(1, LEN, false);

@@ -51,6 +51,16 @@ fn send_dontwait_completes_inline_with_eagain() {
 }
 
 #[test]
+fn b16_every_send_posts_a_completion_of_its_own() {
+    let mut bench = Bench::new();
+    let (_far, _) = bench.connection(FILE);
+    let tags: Vec<_> = (1..=8).map(|len| (bench.push(send(FILE, &BYTES[..len])), len)).collect();
+    bench.poll();
+    let seen: Vec<_> = bench.seen.drain(..).map(|completion| (completion.tag, completion.result as usize)).collect();
+    assert_eq!(seen, tags, "memory of a send whose completion is skipped could never be used again");
+}
+
+#[test]
 fn gathered_sends_behave_the_same() {
     let mut bench = Bench::new();
     let (mut far, _) = bench.connection(FILE);
