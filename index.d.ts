@@ -110,9 +110,7 @@ export declare interface AsyncEventHandler {
 
 /** Collects the parts of one send of a connection. What is wrong with a part is told when the send is submitted. */
 export declare class AsyncSendBuilder {
-    private readonly conn;
-    private readonly parts;
-    private submitted;
+    #private;
     private constructor();
     /** Adds data that is copied when the send is submitted. */
     copy(data: SendData): this;
@@ -300,9 +298,7 @@ export declare type ConfigOptions = Partial<Omit<ConfigFields, 'recvBuffer' | 'w
 export declare class ConnCtx {
     /** Whatever the application wants to keep with this connection; the package never looks at it. */
     userData: unknown;
-    private readonly peer;
-    private readonly local;
-    private extras;
+    #private;
     private constructor();
     /** The number of the connection's slot in its worker, 0 … maxConnections − 1. Slots are used again; a {@link ConnToken} is not. */
     index(): number;
@@ -463,7 +459,7 @@ export declare function connectWithTimeout(address: AddressInput, timeoutMs: num
 
 /** Names one connection, for the methods of {@link DriverCtx}. One connection has one token, so tokens can be compared and be keys. */
 export declare class ConnToken {
-    private readonly conn;
+    #private;
     private constructor();
 }
 
@@ -482,7 +478,7 @@ export declare interface Datagram {
  * A point in time that no change of the system's clock moves. Deadlines are ordered: `a < b` says that `a` comes first.
  */
 export declare class Deadline {
-    private readonly at;
+    #private;
     private constructor();
     /** This moment. */
     static now(): Deadline;
@@ -534,10 +530,7 @@ export declare class DirectIoFile {
     readonly memoryAlignment: number;
     /** The size of the file when it was opened, in bytes. */
     readonly sizeAtOpen: number;
-    private readonly facts;
-    private readonly path;
-    private readonly readOnly;
-    private closing;
+    #private;
     private constructor();
     /**
      * Fills a buffer from a position of the file on.
@@ -567,7 +560,6 @@ export declare class DirectIoFile {
     close(): Promise<void>;
     /** Closes the file, as {@link DirectIoFile.close} does. */
     [Symbol.asyncDispose](): Promise<void>;
-    private check;
 }
 
 /** As {@link DirectIoFile.fsync}. */
@@ -617,7 +609,7 @@ export declare interface DiskOptions {
  * ended is refused, or does nothing where that is what it would do anyway.
  */
 export declare class DriverCtx {
-    private readonly dispatcher;
+    #private;
     private constructor();
     /** The number of the worker, 0 … workers − 1. */
     get workerId(): number;
@@ -678,8 +670,6 @@ export declare class DriverCtx {
     connectWithTimeout(address: AddressInput, timeoutMs: number, options?: ConnectOptions): Promise<ConnCtx>;
     /** Asks the whole server to shut down. */
     requestShutdown(): void;
-    private connOf;
-    private liveConnOf;
 }
 
 /** What {@link select} resolves to: `kind` says which branch won. `intoInner()` is the value, whichever it was. */
@@ -815,10 +805,7 @@ export declare class NvmeDevice {
     readonly blockSize: number;
     /** Number of logical blocks. */
     readonly blocks: number;
-    private readonly volumes;
-    private readonly facts;
-    private readonly path;
-    private closing;
+    #private;
     private constructor();
     /**
      * Reads blocks.
@@ -840,7 +827,6 @@ export declare class NvmeDevice {
     close(): Promise<void>;
     /** Closes the device, as {@link NvmeDevice.close} does. */
     [Symbol.asyncDispose](): Promise<void>;
-    private check;
 }
 
 /** As {@link NvmeDevice.flush}. */
@@ -1073,227 +1059,210 @@ export declare class Server<Bound extends boolean = boolean> {
     /**
      * Stops accepting, closes every connection with a FIN and ends the workers. May be called any number of times.
      *
-     * @returns {@link Server.closed}
-         */
-     shutdown(): Promise<void>;
-     /** Calls `onNotify` of every worker's handler, soon; calls in between may be answered by one. */
-     notify(): void;
-     /** Keeps the process alive while the server runs, which is so at the start. */
-     ref(): this;
-     /** Lets the process exit although the server runs. */
-     unref(): this;
-     /** Shuts down, as {@link Server.shutdown} does. */
-     [Symbol.asyncDispose](): Promise<void>;
-    }
-
-    /** What `launch` answers is the handle that shuts the runtime down: another name of {@link Server}. */
-    export declare type ShutdownHandle<Bound extends boolean = boolean> = Server<Bound>;
-
-    /**
-     * Resolves after so many milliseconds, or slightly later, never earlier. Fractions are honoured: the resolution is that of the kernel's
-     * clock, not the whole milliseconds of `setTimeout`.
-     *
-     * @param ms - 0 or more, up to 104 days
-     * @throws (as a rejection) {@link TimerExhausted} when `timerSlots` timers are armed on the worker; RinglineError
-     * `ERR_RINGLINE_INVALID_ARGUMENT`, `ERR_RINGLINE_NO_RUNTIME`, `ERR_RINGLINE_WORKER_STOPPED` when the worker ends meanwhile; or the signal's
-     * reason
+     * @returns what {@link Server.closed} is
      */
-    export declare function sleep(ms: number, options?: TimerOptions): Promise<void>;
+    shutdown(): Promise<void>;
+    /** Calls `onNotify` of every worker's handler, soon; calls in between may be answered by one. */
+    notify(): void;
+    /** Keeps the process alive while the server runs, which is so at the start. */
+    ref(): this;
+    /** Lets the process exit although the server runs. */
+    unref(): this;
+    /** Shuts down, as {@link Server.shutdown} does. */
+    [Symbol.asyncDispose](): Promise<void>;
+}
 
-    /** What {@link sleep} and {@link sleepUntil} answer, and their `try` forms. */
-    export declare type SleepFuture = Promise<void>;
+/** What `launch` answers is the handle that shuts the runtime down: another name of {@link Server}. */
+export declare type ShutdownHandle<Bound extends boolean = boolean> = Server<Bound>;
 
-    /** As {@link sleep}, until a deadline. One that has passed is met as soon as the worker comes by. */
-    export declare function sleepUntil(deadline: Deadline, options?: TimerOptions): Promise<void>;
+/**
+ * Resolves after so many milliseconds, or slightly later, never earlier. Fractions are honoured: the resolution is that of the kernel's
+ * clock, not the whole milliseconds of `setTimeout`.
+ *
+ * @param ms - 0 or more, up to 104 days
+ * @throws (as a rejection) {@link TimerExhausted} when `timerSlots` timers are armed on the worker; RinglineError
+ * `ERR_RINGLINE_INVALID_ARGUMENT`, `ERR_RINGLINE_NO_RUNTIME`, `ERR_RINGLINE_WORKER_STOPPED` when the worker ends meanwhile; or the signal's
+ * reason
+ */
+export declare function sleep(ms: number, options?: TimerOptions): Promise<void>;
 
-    /** An IP address and a port. */
-    export declare interface SocketAddress {
-        /** The address, such as `127.0.0.1` or `::1`. */
-        readonly address: string;
-        /** The port, 0 … 65535. */
-        readonly port: number;
-        /** The family, as in Node's `net`. */
-        readonly family: 'IPv4' | 'IPv6';
-    }
+/** What {@link sleep} and {@link sleepUntil} answer, and their `try` forms. */
+export declare type SleepFuture = Promise<void>;
 
+/** As {@link sleep}, until a deadline. One that has passed is met as soon as the worker comes by. */
+export declare function sleepUntil(deadline: Deadline, options?: TimerOptions): Promise<void>;
+
+/** An IP address and a port. */
+export declare interface SocketAddress {
+    /** The address, such as `127.0.0.1` or `::1`. */
+    readonly address: string;
+    /** The port, 0 … 65535. */
+    readonly port: number;
+    /** The family, as in Node's `net`. */
+    readonly family: 'IPv4' | 'IPv6';
+}
+
+/**
+ * Starts a task on a worker, chosen as {@link connect} chooses it. The task is a function of a signal, which is aborted by
+ * {@link TaskId.cancel} and when the worker stops; what it throws is reported to the handler's `onError`.
+ *
+ * @throws RinglineError `ERR_RINGLINE_TASK_LIMIT_REACHED` when `standaloneTaskCapacity` tasks are running; `ERR_RINGLINE_NO_RUNTIME`
+ */
+export declare function spawn(task: Task): TaskId;
+
+/** A task: an async function that gives up when its signal is aborted. */
+export declare type Task = (signal: AbortSignal) => unknown;
+
+/** Names a task that was spawned. */
+export declare class TaskId {
+    #private;
+    private constructor();
+    /** Aborts the task's signal. Does nothing when the task has ended, or the second time. */
+    cancel(): void;
+}
+
+/** The third branch of a {@link select3} was ready first. */
+export declare interface Third<C> {
+    readonly kind: 'third';
+    readonly value: C;
+    /** The value. */
+    intoInner(): C;
+}
+
+/**
+ * Runs a task and waits for it, but no longer than so many milliseconds. The task is started at once and looked at first: when it is done
+ * by the time the timer comes up, its result counts.
+ *
+ * @param ms - 0 or more, fractions allowed, up to 104 days
+ * @param task - gets a signal that is aborted when time is up, or when the signal of `options` is
+ * @returns what the task answers
+ * @throws (as a rejection) {@link Elapsed} when time is up; what the task throws; the errors of {@link sleep}
+ */
+export declare function timeout<T>(ms: number, task: Cancelable<T>, options?: TimerOptions): Promise<T>;
+
+/** As {@link timeout}, with a deadline. */
+export declare function timeoutAt<T>(deadline: Deadline, task: Cancelable<T>, options?: TimerOptions): Promise<T>;
+
+/** What {@link timeout} and {@link timeoutAt} answer, and their `try` forms: what the task answers, or a rejection with {@link Elapsed}. */
+export declare type TimeoutFuture<T> = Promise<T>;
+
+/** As many timers are armed on the worker as it has slots for. */
+export declare class TimerExhausted extends RinglineError {
+}
+
+/** Options of sleeps and timeouts. */
+export declare interface TimerOptions {
+    /** Gives up: the promise rejects with the signal's reason, and the timer is free again. */
+    readonly signal?: AbortSignal;
+}
+
+/**
+ * As {@link sleep}, but takes the timer before it returns.
+ *
+ * @throws TimerExhausted at once when `timerSlots` timers are armed on the worker; RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`,
+ * `ERR_RINGLINE_NO_RUNTIME`
+ */
+export declare function trySleep(ms: number, options?: TimerOptions): Promise<void>;
+
+/** As {@link trySleep}, until a deadline. */
+export declare function trySleepUntil(deadline: Deadline, options?: TimerOptions): Promise<void>;
+
+/**
+ * As {@link timeout}, but takes the timer before it returns and before the task is started.
+ *
+ * @throws TimerExhausted at once when `timerSlots` timers are armed on the worker; RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`,
+ * `ERR_RINGLINE_NO_RUNTIME`
+ */
+export declare function tryTimeout<T>(ms: number, task: Cancelable<T>, options?: TimerOptions): Promise<T>;
+
+/** As {@link tryTimeout}, with a deadline. */
+export declare function tryTimeoutAt<T>(deadline: Deadline, task: Cancelable<T>, options?: TimerOptions): Promise<T>;
+
+/**
+ * A UDP socket of one worker. It lives as long as the worker: nothing that a peer or a router answers ends it.
+ *
+ * Datagrams go to `onDatagram`, when the handler has it and nobody has called `recvFrom` or begun a `for await` loop of this socket;
+ * otherwise they wait here. When 4096 of them wait, or 4 MiB, the newest are dropped and counted.
+ */
+export declare class UdpCtx {
+    /** Whatever the application wants to keep with this socket; the package never looks at it. */
+    userData: unknown;
+    #private;
+    private constructor();
+    /** The place of the socket's address among those that were bound, the same on every worker. */
+    index(): number;
+    /** What names this socket for {@link DriverCtx}: one and the same object at every call. */
+    token(): UdpToken;
+    /** The address that the socket is bound to. */
+    localAddr(): SocketAddress;
+    /** Datagrams that were received and dropped, because too many waited already. */
+    get dropped(): number;
+    /** Datagrams that `sendTo` has queued and that could then not be sent: no route, for example. */
+    get sendErrors(): number;
     /**
-     * Starts a task on a worker, chosen as {@link connect} chooses it. The task is a function of a signal, which is aborted by
-     * {@link TaskId.cancel} and when the worker stops; what it throws is reported to the handler's `onError`.
+     * Takes the next datagram.
      *
-     * @throws RinglineError `ERR_RINGLINE_TASK_LIMIT_REACHED` when `standaloneTaskCapacity` tasks are running; `ERR_RINGLINE_NO_RUNTIME`
+     * @param options - a signal that ends the waiting; no datagram is lost by it
+     * @throws (as a rejection) RinglineError `ERR_RINGLINE_RECEIVE_BUSY` while another `recvFrom` is pending, which goes on waiting;
+     * `ERR_RINGLINE_WORKER_STOPPED` when the worker has ended; or the signal's reason
      */
-    export declare function spawn(task: Task): TaskId;
-
-    /** A task: an async function that gives up when its signal is aborted. */
-    export declare type Task = (signal: AbortSignal) => unknown;
-
-    /** Names a task that was spawned. */
-    export declare class TaskId {
-        private controller;
-        private constructor();
-        /** Aborts the task's signal. Does nothing when the task has ended, or the second time. */
-        cancel(): void;
-    }
-
-    /** The third branch of a {@link select3} was ready first. */
-    export declare interface Third<C> {
-        readonly kind: 'third';
-        readonly value: C;
-        /** The value. */
-        intoInner(): C;
-    }
-
+    recvFrom(options?: ReceiveOptions): Promise<Datagram>;
     /**
-     * Runs a task and waits for it, but no longer than so many milliseconds. The task is started at once and looked at first: when it is done
-     * by the time the timer comes up, its result counts.
+     * Queues a datagram; its bytes are copied. Datagrams of one turn go out together, and to one peer in the order of the calls.
      *
-     * @param ms - 0 or more, fractions allowed, up to 104 days
-     * @param task - gets a signal that is aborted when time is up, or when the signal of `options` is
-     * @returns what the task answers
-     * @throws (as a rejection) {@link Elapsed} when time is up; what the task throws; the errors of {@link sleep}
+     * @param address - an IP address of the socket's family and a port; names are not looked up
+     * @param data - a string (sent as UTF-8), Buffer, typed array or DataView of 0 to 65,507 bytes
+     * @throws UdpSendError when it cannot be queued now, or never: see its codes; RinglineError `ERR_RINGLINE_INVALID_ADDRESS`,
+     * `ERR_RINGLINE_INVALID_ARGUMENT`, `ERR_RINGLINE_WORKER_STOPPED`
      */
-    export declare function timeout<T>(ms: number, task: Cancelable<T>, options?: TimerOptions): Promise<T>;
+    sendTo(address: AddressInput, data: SendData): void;
+    /** The datagrams, one after the other, until the worker ends. */
+    [Symbol.asyncIterator](): AsyncGenerator<Datagram, void, undefined>;
+}
 
-    /** As {@link timeout}, with a deadline. */
-    export declare function timeoutAt<T>(deadline: Deadline, task: Cancelable<T>, options?: TimerOptions): Promise<T>;
+/** What {@link UdpCtx.recvFrom} answers: one datagram and who sent it. */
+export declare type UdpRecvFuture = Promise<Datagram>;
 
-    /** What {@link timeout} and {@link timeoutAt} answer, and their `try` forms: what the task answers, or a rejection with {@link Elapsed}. */
-    export declare type TimeoutFuture<T> = Promise<T>;
+/**
+ * Why a datagram was not queued. Its `code` is one of
+ *
+ * - `ERR_RINGLINE_SEND_POOL_EXHAUSTED`: no send slot is free; try again later, or raise `sendCopyCount`
+ * - `ERR_RINGLINE_SEND_IN_FLIGHT`: 1024 datagrams of the socket are on their way out
+ * - `ERR_RINGLINE_SUBMISSION_QUEUE_FULL`: the worker does not keep up with what it is given
+ * - `EMSGSIZE`: it is longer than 65,507 bytes
+ */
+export declare class UdpSendError extends RinglineError {
+}
 
-    /** As many timers are armed on the worker as it has slots for. */
-    export declare class TimerExhausted extends RinglineError {
-    }
+/** Names one UDP socket of one worker, for {@link DriverCtx.sendTo}. One socket has one token. */
+export declare class UdpToken {
+    #private;
+    private constructor();
+}
 
-    /** Options of sleeps and timeouts. */
-    export declare interface TimerOptions {
-        /** Gives up: the promise rejects with the signal's reason, and the timer is free again. */
-        readonly signal?: AbortSignal;
-    }
+/**
+ * The version of the native library in use, such as `0.1.0`.
+ *
+ * @returns the version, in the form of Semantic Versioning
+ * @throws an error with code `ERR_RINGLINE_UNSUPPORTED_PLATFORM` where there is no native library for this platform, or
+ * `ERR_RINGLINE_NATIVE_LIBRARY` where there should be one but it is missing or cannot be loaded
+ */
+export declare function version(): string;
 
-    /**
-     * As {@link sleep}, but takes the timer before it returns.
-     *
-     * @throws TimerExhausted at once when `timerSlots` timers are armed on the worker; RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`,
-     * `ERR_RINGLINE_NO_RUNTIME`
-     */
-    export declare function trySleep(ms: number, options?: TimerOptions): Promise<void>;
+/** What {@link ConnCtx.withBytes} answers: the number of bytes consumed, 0 at the end of the stream. */
+export declare type WithBytesFuture = Promise<number>;
 
-    /** As {@link trySleep}, until a deadline. */
-    export declare function trySleepUntil(deadline: Deadline, options?: TimerOptions): Promise<void>;
+/** What {@link ConnCtx.withData} answers: the number of bytes consumed, 0 at the end of the stream. */
+export declare type WithDataFuture = Promise<number>;
 
-    /**
-     * As {@link timeout}, but takes the timer before it returns and before the task is started.
-     *
-     * @throws TimerExhausted at once when `timerSlots` timers are armed on the worker; RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`,
-     * `ERR_RINGLINE_NO_RUNTIME`
-     */
-    export declare function tryTimeout<T>(ms: number, task: Cancelable<T>, options?: TimerOptions): Promise<T>;
+/** How many workers there are, and on which cores they run. */
+export declare interface WorkerConfig {
+    /** Ring threads, 0 … 1024; 0 means one per available core. Default 0. */
+    readonly threads: number;
+    /** Whether worker i is pinned to core `coreOffset + i`. Pinning that fails is an error of `launch`. Default true. */
+    readonly pinToCore: boolean;
+    /** The core of worker 0, 0 … 4095. Default 0. */
+    readonly coreOffset: number;
+}
 
-    /** As {@link tryTimeout}, with a deadline. */
-    export declare function tryTimeoutAt<T>(deadline: Deadline, task: Cancelable<T>, options?: TimerOptions): Promise<T>;
-
-    /**
-     * A UDP socket of one worker. It lives as long as the worker: nothing that a peer or a router answers ends it.
-     *
-     * Datagrams go to `onDatagram`, when the handler has it and nobody has called `recvFrom` or begun a `for await` loop of this socket;
-     * otherwise they wait here. When 4096 of them wait, or 4 MiB, the newest are dropped and counted.
-     */
-    export declare class UdpCtx {
-        /** Whatever the application wants to keep with this socket; the package never looks at it. */
-        userData: unknown;
-        private readonly sockets;
-        private readonly number;
-        private readonly local;
-        private readonly name;
-        private queue;
-        private queueAt;
-        private queueBytes;
-        private overflowed;
-        private droppedBefore;
-        private failed;
-        private resolve;
-        private reject;
-        private unlisten;
-        private constructor();
-        /** The place of the socket's address among those that were bound, the same on every worker. */
-        index(): number;
-        /** What names this socket for {@link DriverCtx}: one and the same object at every call. */
-        token(): UdpToken;
-        /** The address that the socket is bound to. */
-        localAddr(): SocketAddress;
-        /** Datagrams that were received and dropped, because too many waited already. */
-        get dropped(): number;
-        /** Datagrams that `sendTo` has queued and that could then not be sent: no route, for example. */
-        get sendErrors(): number;
-        /**
-         * Takes the next datagram.
-         *
-         * @param options - a signal that ends the waiting; no datagram is lost by it
-         * @throws (as a rejection) RinglineError `ERR_RINGLINE_RECEIVE_BUSY` while another `recvFrom` is pending, which goes on waiting;
-         * `ERR_RINGLINE_WORKER_STOPPED` when the worker has ended; or the signal's reason
-         */
-        recvFrom(options?: ReceiveOptions): Promise<Datagram>;
-        /**
-         * Queues a datagram; its bytes are copied. Datagrams of one turn go out together, and to one peer in the order of the calls.
-         *
-         * @param address - an IP address of the socket's family and a port; names are not looked up
-         * @param data - a string (sent as UTF-8), Buffer, typed array or DataView of 0 to 65,507 bytes
-         * @throws UdpSendError when it cannot be queued now, or never: see its codes; RinglineError `ERR_RINGLINE_INVALID_ADDRESS`,
-         * `ERR_RINGLINE_INVALID_ARGUMENT`, `ERR_RINGLINE_WORKER_STOPPED`
-         */
-        sendTo(address: AddressInput, data: SendData): void;
-        /** The datagrams, one after the other, until the worker ends. */
-        [Symbol.asyncIterator](): AsyncGenerator<Datagram, void, undefined>;
-        private fail;
-        /** Waits for a datagram to take; false when none will come any more. */
-        private arrival;
-        private take;
-        private stopWaiting;
-    }
-
-    /** What {@link UdpCtx.recvFrom} answers: one datagram and who sent it. */
-    export declare type UdpRecvFuture = Promise<Datagram>;
-
-    /**
-     * Why a datagram was not queued. Its `code` is one of
-     *
-     * - `ERR_RINGLINE_SEND_POOL_EXHAUSTED`: no send slot is free; try again later, or raise `sendCopyCount`
-     * - `ERR_RINGLINE_SEND_IN_FLIGHT`: 1024 datagrams of the socket are on their way out
-     * - `ERR_RINGLINE_SUBMISSION_QUEUE_FULL`: the worker does not keep up with what it is given
-     * - `EMSGSIZE`: it is longer than 65,507 bytes
-     */
-    export declare class UdpSendError extends RinglineError {
-    }
-
-    /** Names one UDP socket of one worker, for {@link DriverCtx.sendTo}. One socket has one token. */
-    export declare class UdpToken {
-        private readonly udp;
-        private constructor();
-    }
-
-    /**
-     * The version of the native library in use, such as `0.1.0`.
-     *
-     * @returns the version, in the form of Semantic Versioning
-     * @throws an error with code `ERR_RINGLINE_UNSUPPORTED_PLATFORM` where there is no native library for this platform, or
-     * `ERR_RINGLINE_NATIVE_LIBRARY` where there should be one but it is missing or cannot be loaded
-     */
-    export declare function version(): string;
-
-    /** What {@link ConnCtx.withBytes} answers: the number of bytes consumed, 0 at the end of the stream. */
-    export declare type WithBytesFuture = Promise<number>;
-
-    /** What {@link ConnCtx.withData} answers: the number of bytes consumed, 0 at the end of the stream. */
-    export declare type WithDataFuture = Promise<number>;
-
-    /** How many workers there are, and on which cores they run. */
-    export declare interface WorkerConfig {
-        /** Ring threads, 0 … 1024; 0 means one per available core. Default 0. */
-        readonly threads: number;
-        /** Whether worker i is pinned to core `coreOffset + i`. Pinning that fails is an error of `launch`. Default true. */
-        readonly pinToCore: boolean;
-        /** The core of worker 0, 0 … 4095. Default 0. */
-        readonly coreOffset: number;
-    }
-
-    export { }
+export { }

@@ -52,7 +52,7 @@ export class Server<Bound extends boolean = boolean> {
   /**
    * Stops accepting, closes every connection with a FIN and ends the workers. May be called any number of times.
    *
-   * @returns {@link Server.closed}
+   * @returns what {@link Server.closed} is
    */
   shutdown(): Promise<void> {
     this.#cluster.shutdown()

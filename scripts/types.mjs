@@ -29,7 +29,7 @@ if (!result.succeeded || problems > 0) {
 }
 
 const rolled = readFileSync(new URL('.cache/rollup/index.d.ts', root), 'utf8')
-const made = notice + withoutFileHeaders(rolled)
+const made = notice + withoutPrivateMembers(withoutFileHeaders(rolled))
 if (process.argv.includes('--check')) {
   if (readIfThere(target) !== made) {
     console.error('index.d.ts differs from the sources in bindings/: run `npm run types` and commit the result.')
@@ -42,6 +42,19 @@ if (process.argv.includes('--check')) {
 /** Of two doc comments in a row the first is the opening paragraph of a source file, which tells users of the package nothing. */
 function withoutFileHeaders(text) {
   return text.replace(/^[ \t]*\/\*\*(?:(?!\*\/)[\s\S])*\*\/\n(?=[ \t]*\/\*\*)/gm, '')
+}
+
+/**
+ * How a class keeps its state is nobody's concern. One `#private` for all its private members, as tsc writes it for those with a #, keeps a
+ * class from being mistaken for another of the same shape.
+ */
+function withoutPrivateMembers(text) {
+  return text
+    .replace(/^([ \t]+)(?:\/\*\*(?:(?!\*\/)[\s\S])*\*\/\n[ \t]*)?private (?!constructor\b)[^;]*;\n/gm, '$1#private;\n')
+    .replace(
+      /^([ \t]+#private;\n)((?:(?!^\}|^export )[\s\S])*)/gm,
+      (_, first, rest) => first + rest.replaceAll(first, ''),
+    )
 }
 
 function readIfThere(file) {
