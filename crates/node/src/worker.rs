@@ -1,7 +1,9 @@
-//! A ring thread: one driver, its bridge, and the loop that turns them.
+//! A worker: one driver, its bridge, and the steps that turn them.
 //!
-//! Events go out in one batch, the doorbell is rung when JavaScript sleeps, commands go in, the driver turns. The thread
-//! blocks in the kernel only after it has announced so and has looked at the submission ring once more.
+//! A round has two steps. [`Worker::tell`]: events go out in one batch, and the doorbell is rung when JavaScript sleeps.
+//! [`Worker::act`]: commands go in, the driver turns. Who owns the thread calls them in turns; nothing here assumes which
+//! thread that is. [`Worker::run`] is the loop of a thread of its own, which blocks in the kernel only after it has
+//! announced so and has looked at the submission ring once more.
 
 use std::collections::VecDeque;
 use std::io;
@@ -36,8 +38,8 @@ const TICK: u64 = 1;
 /// Key of the timer that ends a shutdown.
 const GRACE: u64 = 2;
 
-/// The JavaScript environment of a worker, as its ring thread wakes it.
-pub(crate) trait Sleeper: Send {
+/// The JavaScript environment of a worker, as the worker wakes it.
+pub(crate) trait Sleeper {
     /// Wakes it.
     fn ring(&self);
 }
@@ -60,7 +62,18 @@ impl Broken {
     }
 }
 
-/// A driver with everything that its thread does around it.
+/// How a step has left its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// The driver has turned.
+    Turned,
+    /// The driver did not turn: JavaScript has to make room first, which it was asked for.
+    Full,
+    /// A shutdown is complete, and everything but that was told.
+    Ended,
+}
+
+/// A driver with everything that happens around it.
 pub(crate) struct Worker<K: Kernel, S> {
     driver: Driver<K>,
     bridge: Bridge<K>,
@@ -75,6 +88,8 @@ pub(crate) struct Worker<K: Kernel, S> {
     /// Time between ticks in nanoseconds; 0 = none.
     tick_ns: u64,
     shutting_down: bool,
+    /// The driver has work left, so it must not block.
+    more: bool,
 }
 
 impl<K: Kernel, S: Sleeper> Worker<K, S> {
@@ -88,7 +103,9 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
         sleeper: S,
         tick_ns: u64,
     ) -> Self {
-        let bridge = Bridge::new(&driver, Arc::clone(&memory), offers);
+        let mut bridge = Bridge::new(&driver, Arc::clone(&memory), offers);
+        // What came before the doorbell was there has not rung it.
+        bridge.rung = true;
         if tick_ns > 0 {
             driver.arm_timer(driver.clock() + tick_ns, TICK);
         }
@@ -104,6 +121,7 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
             messages: Vec::new(),
             tick_ns,
             shutting_down: false,
+            more: false,
         }
     }
 
@@ -133,36 +151,52 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
     }
 
     fn turn_until_ended(&mut self) -> Result<(), Broken> {
-        let mut more = false;
-        // What came before the doorbell was there has not rung it.
-        self.bridge.rung = true;
-        loop {
-            if std::mem::take(&mut self.bridge.rung) {
-                self.read_mail();
-            }
-            if self.mailbox.is_stopped() {
-                return Ok(());
-            }
-            self.bridge.deliver(&mut self.driver);
-            // Behind the events of the turn that accepted them, but before this thread may block: nothing would wake it for them.
-            self.adopt_waiting();
-            self.publish();
-            self.commands.run(&mut self.driver, &mut self.bridge).map_err(Broken::Protocol)?;
-            // Slots of sends that were refused; nothing may wait to be told while this thread blocks.
-            self.publish();
-            let ended = self.has_ended();
-            if ended && !self.bridge.has_pending() {
-                return Ok(());
-            }
-            if ended || self.bridge.is_backlogged() {
-                // JavaScript wakes this thread when it has made room: delivering has asked it to.
-                thread::park_timeout(ROOM_WAIT);
-                self.bridge.rung = true;
-            } else {
-                more = self.turn(more).map_err(Broken::Ring)?;
-                self.follow_up();
+        while !self.mailbox.is_stopped() {
+            self.tell();
+            match self.act(Wait::Forever)? {
+                Progress::Turned => {}
+                // JavaScript wakes this thread when it has made room.
+                Progress::Full => thread::park_timeout(ROOM_WAIT),
+                Progress::Ended => break,
             }
         }
+        Ok(())
+    }
+
+    /// Tells JavaScript what has happened, as far as there is room.
+    #[inline]
+    pub(crate) fn tell(&mut self) {
+        if std::mem::take(&mut self.bridge.rung) {
+            self.read_mail();
+        }
+        self.bridge.deliver(&mut self.driver);
+        // Behind the events of the turn that accepted them, but before this thread may block: nothing would wake it for them.
+        self.adopt_waiting();
+        self.publish();
+    }
+
+    /// Does what JavaScript wants and turns the driver, which waits as asked unless there is something to do.
+    ///
+    /// # Errors
+    ///
+    /// When the worker cannot go on. It is then only good for being dropped.
+    #[inline]
+    pub(crate) fn act(&mut self, wait: Wait) -> Result<Progress, Broken> {
+        self.commands.run(&mut self.driver, &mut self.bridge).map_err(Broken::Protocol)?;
+        // Slots of sends that were refused; nothing may wait to be told while this thread blocks.
+        self.publish();
+        let ended = self.has_ended();
+        if ended && !self.bridge.has_pending() {
+            return Ok(Progress::Ended);
+        }
+        if ended || self.bridge.is_backlogged() {
+            // The doorbell stays unheard while the driver does not turn.
+            self.bridge.rung = true;
+            return Ok(Progress::Full);
+        }
+        self.more = self.turn(wait).map_err(Broken::Ring)?;
+        self.follow_up();
+        Ok(Progress::Turned)
     }
 
     /// Shows JavaScript what there is to see, and wakes it if it sleeps.
@@ -174,11 +208,11 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
     }
 
     #[inline]
-    fn turn(&mut self, more: bool) -> io::Result<bool> {
-        if more || !self.announce_sleep() {
+    fn turn(&mut self, wait: Wait) -> io::Result<bool> {
+        if self.more || wait == Wait::Poll || !self.announce_sleep() {
             return Ok(self.driver.turn(&mut self.bridge, Wait::Poll)?.more);
         }
-        let turn = self.driver.turn(&mut self.bridge, Wait::Forever);
+        let turn = self.driver.turn(&mut self.bridge, wait);
         self.memory.control(control::WORKER_ASLEEP).store(0, Ordering::Relaxed);
         Ok(turn?.more)
     }
