@@ -186,7 +186,7 @@ impl Load {
         }
         if !self.may_request && self.unsettled == 0 {
             self.over = true;
-            return Some(Ok(self.measurement.to_json(self.options)));
+            return Some(Ok(self.measurement.to_json(self.options, 0)));
         }
         if self.unsettled > 0 && self.now_ns > self.last_progress_ns + STALL_NS_MAX {
             self.over = true;

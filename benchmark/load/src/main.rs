@@ -1,12 +1,13 @@
-//! `ringline-load`: puts load on a TCP echo server, verifies every byte that comes back, and prints one line of JSON.
+//! `ringline-load`: puts load on a TCP or UDP echo server, verifies every byte that comes back, and prints one line of JSON.
 //!
 //! This file only ties the parts together. [`options`] reads the command line, [`stream`] and [`connection`] say which
 //! bytes must go out and come back, [`arrivals`] when requests are due, [`measurement`] what counts, [`load`] who sends
-//! next, and [`tasks`] moves the bytes, on ringline's own runtime.
+//! next, and [`tasks`] moves the bytes, on ringline's own runtime. [`datagrams`] does both for UDP.
 
 mod arrivals;
 mod connection;
 mod cpu;
+mod datagrams;
 mod load;
 mod measurement;
 mod options;
@@ -47,5 +48,5 @@ fn run(options: Options) -> Result<String, Box<dyn Error>> {
         cpu::wake_precisely();
     }
     cpu::raise_descriptor_limit(options.connections)?;
-    tasks::run(options)
+    if options.udp { datagrams::run(&options) } else { tasks::run(options) }
 }

@@ -107,8 +107,8 @@ impl Measurement {
         }
     }
 
-    /// One line of JSON; call it after the run.
-    pub(crate) fn to_json(&self, options: &Options) -> String {
+    /// One line of JSON; call it after the run. `lost` counts datagrams that did not come back.
+    pub(crate) fn to_json(&self, options: &Options, lost: u64) -> String {
         let (Some(first), Some(last), Some(latencies)) = (&self.first, &self.last, &self.window_latencies_ns) else {
             unreachable!("a run ends only after its window");
         };
@@ -126,7 +126,7 @@ impl Measurement {
             concat!(
                 r#"{{"connections":{},"size":{},"pipeline":{},"rate":{},"seconds":{:.6},"requests":{},"#,
                 r#""requests_per_second":{:.1},"latency_ns":{{"mean":{:.0},"p50":{},"p99":{},"p999":{},"max":{}}},"#,
-                r#""verified_bytes":{},"load_cpu_ns":{},"server":{}}}"#
+                r#""verified_bytes":{},"lost":{},"load_cpu_ns":{},"server":{}}}"#
             ),
             options.connections,
             size,
@@ -141,6 +141,7 @@ impl Measurement {
             at(0.999),
             latencies.max(),
             self.tally.verified_bytes,
+            lost,
             load_cpu_ns,
             server,
         )

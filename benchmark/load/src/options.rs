@@ -4,12 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::connection::Sizes;
-use crate::stream;
+use crate::{datagrams, stream};
 
 pub(crate) const USAGE: &str = "\
-ringline-load: load on a TCP echo server, every byte verified; prints one line of JSON
+ringline-load: load on a TCP or UDP echo server, every byte verified; prints one line of JSON
 
   --addr IP:PORT       the echo server (required)
+  --udp                send datagrams: a socket is a connection, a datagram a message of 8 to 65507 bytes
   --connections N      1 to 30000, default 64
   --size BYTES         of one message, 1 to 67108864, default 64
   --pipeline N         requests in flight per connection, 1 to 1024, default 1
@@ -25,6 +26,8 @@ ringline-load: load on a TCP echo server, every byte verified; prints one line o
 const CONNECTIONS_MAX: usize = 30_000;
 const SIZE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const PIPELINE_MAX: usize = 1024;
+const DATAGRAM_BYTES_MIN: u64 = datagrams::HEADER_BYTES as u64;
+const DATAGRAM_BYTES_MAX: u64 = 65_507;
 /// What a connection may have in flight without a writer of its own.
 const IN_FLIGHT_BYTES_MAX: u64 = 64 * 1024;
 
@@ -35,6 +38,7 @@ pub(crate) enum Command {
 
 pub(crate) struct Options {
     pub(crate) addr: SocketAddr,
+    pub(crate) udp: bool,
     pub(crate) connections: usize,
     pub(crate) size_bytes: u64,
     pub(crate) pipeline: usize,
@@ -76,6 +80,7 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Comma
     let unset = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     let mut options = Options {
         addr: unset,
+        udp: false,
         connections: 64,
         size_bytes: 64,
         pipeline: 1,
@@ -91,13 +96,30 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Comma
         match name.as_str() {
             "--help" | "-h" => return Ok(Command::Help),
             "--verify-random" => options.verify_random = true,
+            "--udp" => options.udp = true,
             _ => set(&mut options, &name, arguments.next())?,
         }
     }
     if options.addr == unset {
         return Err(format!("--addr is missing\n\n{USAGE}"));
     }
+    if options.udp {
+        check_datagrams(&options)?;
+    }
     Ok(Command::Run(options))
+}
+
+fn check_datagrams(options: &Options) -> Result<(), String> {
+    if options.rate.is_some() || options.verify_random {
+        return Err("--udp: --rate and --verify-random are for connections".into());
+    }
+    if (DATAGRAM_BYTES_MIN..=DATAGRAM_BYTES_MAX).contains(&options.size_bytes) {
+        return Ok(());
+    }
+    Err(format!(
+        "--size {}: a datagram must have {DATAGRAM_BYTES_MIN} to {DATAGRAM_BYTES_MAX} bytes",
+        options.size_bytes
+    ))
 }
 
 fn set(options: &mut Options, name: &str, value: Option<String>) -> Result<(), String> {

@@ -3,11 +3,11 @@
 // of the subject to every other server.
 import { median, pairedRatio } from './statistics.mjs'
 
-/** @typedef {import('./run.mjs').Sample} Sample */
+/** @typedef {import('./rounds.mjs').Sample} Sample */
 /** @typedef {ReturnType<typeof pairedRatio>} Ratio */
 /**
  * @typedef {{ placement: string, cell: string, entry: string, server: string, rounds: number, requestsPerSecond: number, p50Us: number, p99Us: number, p999Us: number,
- *   cpuNs: number, mainThreadNs: number, loadCpuNs: number, cpuRatio: Ratio | null, mainThreadRatio: Ratio | null, requestsRatio: Ratio | null }} Row
+ *   cpuNs: number, mainThreadNs: number, loadCpuNs: number, lost: number, cpuRatio: Ratio | null, mainThreadRatio: Ratio | null, requestsRatio: Ratio | null }} Row
  */
 
 const measures = {
@@ -18,7 +18,7 @@ const measures = {
   cpuNs: (/** @type {Sample} */ { result }) => (result.server?.cpu_ns ?? Number.NaN) / result.requests,
   mainThreadNs: (/** @type {Sample} */ { result }) =>
     (result.server?.main_thread_cpu_ns ?? Number.NaN) / result.requests,
-  loadCpuNs: (/** @type {Sample} */ { result }) => result.load_cpu_ns / result.requests,
+  loadCpuNs: (/** @type {Sample} */ { result }) => (result.load_cpu_ns ?? Number.NaN) / result.requests,
 }
 
 /**
@@ -36,20 +36,35 @@ export function grouped(values, key) {
   return groups
 }
 
+/** The ratios of one measure, in the rounds that both have. @param {Sample[]} over @param {Sample[]} under @param {(sample: Sample) => number} of */
+function ratioOf(over, under, of) {
+  const byRound = new Map(over.map((sample) => [sample.round, sample]))
+  const pairs = under.flatMap((sample) => {
+    const subject = byRound.get(sample.round)
+    return subject ? [[of(subject), of(sample)]] : []
+  })
+  if (pairs.length === 0 || pairs.flat().some((value) => !Number.isFinite(value))) return null
+  return pairedRatio(
+    pairs.map(([subject]) => subject),
+    pairs.map(([, other]) => other),
+  )
+}
+
 /** @param {Sample[]} samples @param {string} subject @returns {Row[]} */
 export function summarize(samples, subject) {
   const groups = grouped(samples, ({ placement, cell, entry }) => [placement, cell, entry].join(' '))
   return [...groups.values()].map((own) => {
     const { placement, cell, entry, server } = own[0]
-    const subjects = /** @type {Sample[]} */ (groups.get([placement, cell, subject].join(' ')))
+    const subjects = groups.get([placement, cell, subject].join(' ')) ?? []
     const ratio = (/** @type {keyof typeof measures} */ name) =>
-      entry === subject ? null : pairedRatio(subjects.map(measures[name]), own.map(measures[name]))
+      entry === subject ? null : ratioOf(subjects, own, measures[name])
     const medians = Object.fromEntries(Object.entries(measures).map(([name, of]) => [name, median(own.map(of))]))
     const ratios = {
       cpuRatio: ratio('cpuNs'),
       mainThreadRatio: ratio('mainThreadNs'),
       requestsRatio: ratio('requestsPerSecond'),
     }
-    return /** @type {Row} */ ({ placement, cell, entry, server, rounds: own.length, ...medians, ...ratios })
+    const lost = own.reduce((sum, { result }) => sum + (result.lost ?? 0), 0)
+    return /** @type {Row} */ ({ placement, cell, entry, server, rounds: own.length, lost, ...medians, ...ratios })
   })
 }

@@ -6,9 +6,9 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 
-import { startServer } from './process.mjs'
+import { ANYWHERE, startServer } from '../harness/process.mjs'
+import { mebibytes, vitals } from '../harness/vitals.mjs'
 import { servers } from './servers.mjs'
-import { mebibytes, vitals } from './vitals.mjs'
 
 const USAGE = `npm run idle -- [options]
 
@@ -21,7 +21,6 @@ const CPU_NS_MAX = 10_000_000
 const CONNECTING_AT_A_TIME = 200
 /** Collectors and compilers of a server that was busy a moment ago finish their work in this time. */
 const SETTLE_MS = 2000
-const ANYWHERE = { cpu: null, scheduler: /** @type {const} */ ('other') }
 
 const { values: options } = parseArgs({
   options: {
@@ -60,7 +59,7 @@ async function idleCpuNs(pid) {
   return vitals(pid).cpuNs - before
 }
 
-/** @param {import('./servers.mjs').Server} server */
+/** @param {import('../harness/build.mjs').Server} server */
 async function measure(server) {
   server.build()
   const count = Number(options.connections)

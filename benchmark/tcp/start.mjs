@@ -5,8 +5,8 @@ import { readFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { parseArgs } from 'node:util'
 
-import { runLoad, startServer } from './process.mjs'
-import { buildLoad, servers } from './servers.mjs'
+import { ANYWHERE, buildLoad, runLoad, startServer } from '../harness/process.mjs'
+import { servers } from './servers.mjs'
 
 const { values: options } = parseArgs({
   options: {
@@ -18,7 +18,6 @@ const { values: options } = parseArgs({
 })
 
 const KERNEL_MIN = [6, 1]
-const ANYWHERE = { cpu: null, scheduler: /** @type {const} */ ('other') }
 const colour = process.stdout.isTTY && !process.env.NO_COLOR
 const bold = (/** @type {string} */ text) => (colour ? `\x1b[1m${text}\x1b[22m` : text)
 const quiet = (/** @type {string} */ text) => (colour ? `\x1b[2m${text}\x1b[22m` : text)
@@ -48,7 +47,7 @@ function obstacle() {
 /** @param {string} name @param {string} value */
 const line = (name, value) => console.log(`  ${quiet(name.padEnd(14))}${value}`)
 
-/** @param {import('./process.mjs').LoadResult} result @param {import('./servers.mjs').Server} server */
+/** @param {import('../harness/process.mjs').LoadResult} result @param {import('../harness/build.mjs').Server} server */
 function show(result, server) {
   const { p50, p99, p999 } = result.latency_ns
   line('requests/s', bold(number.format(result.requests_per_second)))

@@ -5,9 +5,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 
-import { runLoad, startServer } from './process.mjs'
-import { buildLoad, servers } from './servers.mjs'
-import { mebibytes, vitals, vitalsOnce } from './vitals.mjs'
+import { ANYWHERE, buildLoad, runLoad, startServer } from '../harness/process.mjs'
+import { mebibytes, vitals, vitalsOnce } from '../harness/vitals.mjs'
+import { servers } from './servers.mjs'
 
 const USAGE = `npm run soak -- [options]
 
@@ -18,7 +18,6 @@ const USAGE = `npm run soak -- [options]
 
 const RELEASE_TIMEOUT_MS = 10_000
 const SAMPLE_MS = 250
-const ANYWHERE = { cpu: null, scheduler: /** @type {const} */ ('other') }
 const number = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 
 const { values: options } = parseArgs({
@@ -46,7 +45,7 @@ async function peakResidentBytes(pid, until) {
   return peak
 }
 
-/** @param {import('./servers.mjs').Server} server */
+/** @param {import('../harness/build.mjs').Server} server */
 async function soak(server) {
   server.build()
   const running = await startServer([...server.command(), '--wait-for-sends'], ANYWHERE)
@@ -65,7 +64,7 @@ async function soak(server) {
     )
     const peak = await peakResidentBytes(running.pid, load)
     const result = await load
-    const isBack = (/** @type {import('./vitals.mjs').Vitals} */ now) =>
+    const isBack = (/** @type {import('../harness/vitals.mjs').Vitals} */ now) =>
       now.descriptors === before.descriptors && now.threads === before.threads
     const after = await vitalsOnce(running.pid, isBack, RELEASE_TIMEOUT_MS)
     const change = (/** @type {'descriptors' | 'threads'} */ what) => `${what} ${before[what]} → ${after[what]}`

@@ -1,0 +1,74 @@
+// @ts-check
+// The direct I/O measurement: random reads of 4 KiB from one file, past the page cache, at depths 1 and 32.
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync } from 'node:fs'
+
+import { bars } from '../harness/bars.mjs'
+import { firstLine, here, nodeVersion, ringlineVersion } from '../harness/build.mjs'
+import { startWorker } from '../harness/process.mjs'
+import { startFio } from './fio.mjs'
+
+const FILE_BYTES = 1 << 30
+const directory = here('../.cache')
+const file = `${directory}/disk-benchmark.bin`
+
+/** @param {number} depth */
+const cell = (depth) => ({ id: String(depth), title: `depth ${depth}`, depth })
+
+/** Random bytes, not a hole: a file system reads nothing for a hole. */
+function prepare() {
+  if (existsSync(file)) return
+  mkdirSync(directory, { recursive: true })
+  const blocks = FILE_BYTES / (1 << 20)
+  execFileSync('dd', ['if=/dev/urandom', `of=${file}`, 'bs=1M', `count=${blocks}`, 'conv=fsync'], { stdio: 'ignore' })
+}
+
+/** @param {string} id @param {string} title @param {number} threads */
+const nodeFs = (id, title, threads) => ({
+  id,
+  title,
+  mainThreadIsJs: true,
+  build: () => {},
+  command: () => ['env', `UV_THREADPOOL_SIZE=${threads}`, process.execPath, here('disk/peers/node-fs.mjs'), file],
+  version: nodeVersion,
+})
+
+/** @type {import('../harness/rounds.mjs').Family<import('../harness/process.mjs').Worker>} */
+export const disk = {
+  id: 'disk',
+  title: 'Direct I/O, random reads of 4 KiB',
+  unit: 'read',
+  subject: 'ringline',
+  placements: ['any', 'one'],
+  seconds: 0.7,
+  servers: [
+    {
+      id: 'ringline',
+      title: 'ringline (TypeScript)',
+      mainThreadIsJs: true,
+      build: () => {},
+      command: () => [process.execPath, here('disk/peers/ringline.mjs'), file],
+      version: ringlineVersion,
+    },
+    {
+      id: 'fio',
+      title: 'fio, io_uring engine',
+      mainThreadIsJs: false,
+      build: () => void firstLine(['fio', '--version']),
+      command: () => ['fio', file],
+      version: () => firstLine(['fio', '--version']),
+    },
+    nodeFs('node', 'Node fs', 4),
+    nodeFs('node-32', 'Node fs, 32 threads', 32),
+  ],
+  cell: (id) => cell(Number(id)),
+  cells: [1, 32].map(cell),
+  notes: [
+    'One file of 1 GiB of random bytes, opened with O_DIRECT. Node reads with `fs.read` and its 4 threads, and once more with `UV_THREADPOOL_SIZE=32`. ' +
+      "fio's CPU time is what it reports of itself, and its start is not part of it. On `ext4` on a virtual disk, whose host decides how fast it is.",
+  ],
+  pictures: [{ name: 'cpu', draw: (report) => bars(report, { placement: 'any' }) }],
+  prepare,
+  start: (server, place) => (server.id === 'fio' ? startFio(file, place) : startWorker(server.command(), place)),
+  measure: (worker, { depth }, { seconds }) => worker.run({ depth, seconds }),
+}

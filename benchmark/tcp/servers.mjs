@@ -1,0 +1,103 @@
+// @ts-check
+// The TCP echo servers that are compared: what builds each of them and how it is started. Every one prints `{"port":N,"pid":N}` in
+// one line when it listens, and ends on SIGTERM.
+import {
+  buildRust,
+  buildTypeScript,
+  bun,
+  bunVersion,
+  compileC,
+  deno,
+  denoVersion,
+  here,
+  installRuntimes,
+  nodeVersion,
+  program,
+  ringlineVersion,
+  run,
+  rustProgram,
+} from '../harness/build.mjs'
+
+/** @typedef {import('../harness/build.mjs').Server} Server */
+
+/** @param {string} id @param {string} title @param {string[]} options @returns {Server} */
+const ringline = (id, title, ...options) => ({
+  id,
+  title,
+  mainThreadIsJs: true,
+  build: buildTypeScript,
+  command: () => [process.execPath, here('bin/tcp/peers/ringline.js'), ...options],
+  version: ringlineVersion,
+})
+
+/** @type {Server[]} */
+export const servers = [
+  ringline('ringline', 'ringline (TypeScript)'),
+  {
+    id: 'ringline-rs',
+    title: 'ringline (Rust)',
+    mainThreadIsJs: false,
+    build: () => buildRust('ringline-echo'),
+    command: () => [rustProgram('ringline-echo')],
+  },
+  {
+    id: 'raw',
+    title: 'raw io_uring in C',
+    mainThreadIsJs: false,
+    build: () => compileC('tcp/peers/raw-echo'),
+    command: () => [program('raw-echo')],
+  },
+  {
+    id: 'epoll',
+    title: 'epoll in C',
+    mainThreadIsJs: false,
+    build: () => compileC('tcp/peers/epoll-echo'),
+    command: () => [program('epoll-echo')],
+  },
+  {
+    id: 'node',
+    title: 'Node net',
+    mainThreadIsJs: true,
+    build: () => {},
+    command: () => [process.execPath, here('tcp/peers/node-net.mjs')],
+    version: nodeVersion,
+  },
+  {
+    id: 'bun',
+    title: 'Bun.listen',
+    mainThreadIsJs: true,
+    build: installRuntimes,
+    command: () => [...bun(), here('tcp/peers/bun-listen.ts')],
+    version: bunVersion,
+  },
+  {
+    id: 'deno',
+    title: 'Deno.listen',
+    mainThreadIsJs: true,
+    build: installRuntimes,
+    command: () => [...deno(), 'run', '--allow-net', here('tcp/peers/deno-listen.ts')],
+    version: denoVersion,
+  },
+]
+
+const rustTarget = here('rust-peers/target')
+
+/** A server of `rust-peers/`, a workspace of its own. @param {string} id @param {string} title @returns {Server} */
+const rustPeer = (id, title) => ({
+  id,
+  title,
+  mainThreadIsJs: false,
+  build: () => run('cargo', ['build', '--release', '--quiet', '--locked', '-p', `${id}-echo`], here('rust-peers')),
+  command: () => [`${rustTarget}/release/${id}-echo`],
+})
+
+/** @type {Server[]} */
+export const rustPeers = [
+  rustPeer('tokio', 'tokio, current thread'),
+  rustPeer('monoio', 'monoio'),
+  rustPeer('compio', 'compio'),
+  rustPeer('published', 'published ringline crate'),
+]
+
+/** @param {string[]} ids */
+export const chosen = (ids) => [...servers, ...rustPeers].filter(({ id }) => ids.includes(id))

@@ -1,0 +1,77 @@
+// @ts-check
+// The UDP measurement: one socket that echoes what several sockets send.
+import { bars } from '../harness/bars.mjs'
+import {
+  buildTypeScript,
+  bun,
+  bunVersion,
+  compileC,
+  here,
+  installRuntimes,
+  nodeVersion,
+  program,
+  ringlineVersion,
+} from '../harness/build.mjs'
+import { buildLoad, runLoad, startServer } from '../harness/process.mjs'
+import { cell as connectionsCell } from '../tcp/families.mjs'
+
+/** @param {string} id @returns {import('../tcp/families.mjs').Cell} */
+function cell(id) {
+  const made = connectionsCell(id)
+  return { ...made, title: made.title.replace('connection', 'socket').replace('pipelined', 'in flight on each') }
+}
+
+/** @type {import('../harness/rounds.mjs').Family<import('../harness/process.mjs').Running>} */
+export const udp = {
+  id: 'udp',
+  title: 'UDP echo',
+  unit: 'datagram',
+  subject: 'ringline',
+  placements: ['one', 'two'],
+  seconds: 0.4,
+  servers: [
+    {
+      id: 'ringline',
+      title: 'ringline (TypeScript)',
+      mainThreadIsJs: true,
+      build: buildTypeScript,
+      command: () => [process.execPath, here('bin/udp/peers/ringline.js')],
+      version: ringlineVersion,
+    },
+    {
+      id: 'mmsg',
+      title: 'recvmmsg and sendmmsg in C',
+      mainThreadIsJs: false,
+      build: () => compileC('udp/peers/mmsg-echo'),
+      command: () => [program('mmsg-echo')],
+    },
+    {
+      id: 'node',
+      title: 'Node dgram',
+      mainThreadIsJs: true,
+      build: () => {},
+      command: () => [process.execPath, here('udp/peers/node-dgram.mjs')],
+      version: nodeVersion,
+    },
+    {
+      id: 'bun',
+      title: 'Bun.udpSocket',
+      mainThreadIsJs: true,
+      build: installRuntimes,
+      command: () => [...bun(), here('udp/peers/bun-udp.ts')],
+      version: bunVersion,
+    },
+  ],
+  cell,
+  cells: ['16x64x4', '1x64x1', '1x64x64', '64x64x1', '16x1024x4'].map(cell),
+  notes: [
+    'The load moves up to 64 datagrams per system call and verifies each byte; "lost" counts datagrams that did not come back within 200 ms.',
+  ],
+  pictures: [{ name: 'one-cpu', draw: (report) => bars(report, { placement: 'one' }) }],
+  prepare: buildLoad,
+  start: (server, place) => startServer(server.command(), place),
+  measure: ({ port, pid }, { connections, size, pipeline }, { seconds, warmup }, place) => {
+    const load = ['--udp', '--addr', `127.0.0.1:${port}`, '--pid', pid, '--connections', connections, '--size', size]
+    return runLoad([...load, '--pipeline', pipeline, '--duration', seconds, '--warmup', warmup], place)
+  },
+}
