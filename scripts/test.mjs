@@ -1,6 +1,7 @@
 // The one test command: formats, lints, types, Rust tests, native build, JavaScript tests, in an order that fails early. It owns the
 // order and the summary. Every number in the summary is read from what the test runners printed in this very run.
 
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { missing } from './guest/tools.mjs'
 import { installIfNeeded, root, runStage, StageFailure } from './stage.mjs'
@@ -33,6 +34,7 @@ try {
   ])
   await runTests('Rust tests', 'cargo', ['test', '--workspace', '--no-fail-fast'], countCargo)
   await testInGuest()
+  await countCost()
   const before = generated()
   await runStage('native build', 'npm', ['run', '--silent', 'build:native'])
   requireUnchanged(before)
@@ -60,6 +62,15 @@ async function testInGuest() {
   if (lacking.length === 0) return runTests('Rust tests on Linux 6.1', 'node', ['scripts/test-guest.mjs'], countCargo)
   console.log(`\n── Rust tests on Linux 6.1: not run\n${lacking.join('\n')}`)
   notRun.push('the Rust tests on Linux 6.1')
+}
+
+/** Compares what a message costs with what is committed, where there is a tool that counts instructions. */
+async function countCost() {
+  const stage = 'cost of a message'
+  if (spawnSync('valgrind', ['--version'], { stdio: 'ignore' }).status === 0)
+    return runStage(stage, 'node', ['benchmark/cost.mjs'])
+  console.log(`\n── ${stage}: not run (install valgrind)`)
+  notRun.push(`the ${stage}`)
 }
 
 /** Runs a test runner and adds up what it counted, whether it passed or failed. */

@@ -85,5 +85,5 @@ pub use runtime::{
     RecvReadyFuture, Select, Select3, SendBuilder, SendFuture, SendPart, SleepFuture, TaskId, TimeoutFuture,
     UDP_QUEUE_BYTES_MAX, UDP_QUEUE_DATAGRAMS_MAX, UdpCtx, UdpRecvFuture, WithBytesFuture, WithDataFuture, WorkerUsage,
     connect, connect_with_timeout, join, join3, request_shutdown, select, select3, sleep, sleep_until, spawn, timeout,
-    timeout_at, try_sleep, try_sleep_until, try_timeout, try_timeout_at, worker_usage,
+    timeout_at, try_sleep, try_sleep_until, try_timeout, try_timeout_at, worker_metrics, worker_usage,
 };

@@ -7,6 +7,8 @@ pub struct Metrics {
     pub enters: u64,
     /// Completions processed.
     pub completions: u64,
+    /// Times that other threads woke this one.
+    pub doorbells: u64,
     /// Chunks received.
     pub chunks: u64,
     /// Bytes received.

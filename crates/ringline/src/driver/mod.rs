@@ -280,6 +280,7 @@ impl<K: Kernel> Driver<K> {
             Some(Kind::Writable) => self.writable_completed(host, completion),
             Some(Kind::Accept) => self.accept_completed(host, completion),
             Some(Kind::Doorbell) => {
+                self.metrics.doorbells += 1;
                 if !completion.more() {
                     self.submitter.push(Op::PollDoorbell, Kind::Doorbell, 0, 0);
                 }

@@ -58,7 +58,7 @@ pub use timers::{
     try_timeout_at,
 };
 pub use udp::{UdpCtx, UdpRecvFuture};
-pub use usage::{WorkerUsage, worker_usage};
+pub use usage::{WorkerUsage, worker_metrics, worker_usage};
 
 pub(crate) use conn_ctx::{NOT_SEND, NotSend};
 pub(crate) use disk::{file_refused, nvme_refused};

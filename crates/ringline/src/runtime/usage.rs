@@ -2,6 +2,7 @@
 
 use super::with_worker;
 use crate::Error;
+use crate::driver::Metrics;
 
 /// What a worker has in use: for dashboards, and for tests that nothing leaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,4 +49,13 @@ pub fn worker_usage() -> Result<WorkerUsage, Error> {
         }
     });
     usage.ok_or(Error::OutsideWorker)
+}
+
+/// What the worker whose turn the calling thread is in has done since it started.
+///
+/// # Errors
+///
+/// [`Error::OutsideWorker`] when the calling thread is not in a worker's turn.
+pub fn worker_metrics() -> Result<Metrics, Error> {
+    with_worker(|inner| *inner.driver.metrics()).ok_or(Error::OutsideWorker)
 }
