@@ -328,6 +328,9 @@ impl<K: Kernel> Bridge<K> {
         }
         self.exports.withdraw(&mut self.ring);
         self.datagrams.withdraw(&mut self.ring);
+        if self.datagrams.wants_trim() {
+            driver.trim_later();
+        }
         let hold = self.has_pending();
         if hold != self.holding {
             self.holding = hold;

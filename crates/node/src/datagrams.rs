@@ -85,7 +85,7 @@ impl Datagrams {
             first_word: memory.words(Part::SentBytes) - sockets.len() as u32,
             memory,
             sockets,
-            arena: Arena::new(),
+            arena: Arena::new(driver.doorbell()),
             exports: Exports::new(offers, DATAGRAM_SLABS),
             pending: 0,
             pending_bytes: 0,
@@ -169,9 +169,18 @@ impl Datagrams {
     #[inline]
     pub(crate) fn withdraw(&mut self, ring: &mut Producer) {
         self.exports.withdraw(ring);
-        if self.arena.wants_trim() {
-            self.arena.trim();
-        }
+    }
+
+    /// Whether many slabs are free that keep their pages.
+    #[inline]
+    pub(crate) fn wants_trim(&mut self) -> bool {
+        self.arena.wants_trim()
+    }
+
+    /// Gives back the pages of slabs that were not needed since the last call. Answers whether many still keep theirs.
+    pub(crate) fn trim(&mut self) -> bool {
+        self.arena.trim();
+        self.arena.wants_trim()
     }
 
     /// The next datagram goes to this IPv6 address.

@@ -22,6 +22,7 @@ mod descriptors;
 mod doorbell;
 mod file_test;
 mod files;
+mod heap;
 mod kernel;
 mod limits;
 mod memory;
@@ -43,6 +44,7 @@ pub use completion::{BUFFER_ID_SHIFT, Completion, FLAG_BUFFER, FLAG_BUFFER_MORE,
 pub use datagram::{DATAGRAM_OVERHEAD, Datagram, DatagramTemplate};
 pub use doorbell::Doorbell;
 pub use files::FileFacts;
+pub use heap::trim_heap;
 pub use kernel::{Adopted, Entered, Kernel, ProvidedBuffer, QueueFull, SocketOptions, Wait};
 pub use limits::{OpenFilesLimit, locked_memory, raise_open_files};
 pub use memory::{Region, page_size};

@@ -116,6 +116,10 @@ impl<K: Kernel> Host<K> for Bridge<K> {
         self.tell(disk::device_closed(device));
     }
 
+    fn trim(&mut self) -> bool {
+        self.datagrams.trim()
+    }
+
     fn timer(&mut self, key: u64) {
         match self.timers.due(key) {
             Some(number) => self.pending.push_back(Event::TimerDue { number }),

@@ -3,8 +3,11 @@
 //! They follow the same rules as slabs that the kernel receives into: written once from start to end, counted by chunks
 //! and handles, and used again only when nobody needs them. The arena belongs to one worker.
 
+use ringline_ring::Doorbell;
+
 use super::SLAB_BYTES;
-use super::slabs::{Chunk, SlabHandle, Slabs};
+use super::slab_handle::SlabHandle;
+use super::slabs::{Chunk, Slabs};
 
 /// Slabs that bytes are copied into, one after the other.
 pub struct Arena {
@@ -21,16 +24,10 @@ pub struct Stored {
     pub retired: Option<u32>,
 }
 
-impl Default for Arena {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Arena {
-    /// An arena that has no memory yet.
-    pub fn new() -> Self {
-        Self { slabs: Slabs::new(SLAB_BYTES), filling: None }
+    /// An arena that has no memory yet. `bell` is rung when many of its slabs have come back from other threads.
+    pub fn new(bell: Doorbell) -> Self {
+        Self { slabs: Slabs::new(SLAB_BYTES, bell), filling: None }
     }
 
     /// Copies bytes, no more than [`SLAB_BYTES`]. None when there is no memory.
@@ -63,15 +60,17 @@ impl Arena {
         self.slabs.share(chunk)
     }
 
-    /// Gives the pages of slabs back to the system that nobody has needed since the last call. Worth calling now and then
-    /// while [`wants_trim`](Self::wants_trim).
+    /// Gives the pages of slabs back to the system that nobody has needed since the last call. To be called from
+    /// [`Host::trim`](super::Host::trim).
     pub fn trim(&mut self) {
         self.slabs.trim();
     }
 
-    /// Whether many slabs are free.
+    /// Whether many slabs are free, those included that have come back from other threads:
+    /// [`Driver::trim_later`](super::Driver::trim_later) is worth calling.
     #[inline]
-    pub fn wants_trim(&self) -> bool {
+    pub fn wants_trim(&mut self) -> bool {
+        self.slabs.collect_returned();
         self.slabs.wants_trim()
     }
 }
@@ -82,7 +81,7 @@ mod tests {
 
     #[test]
     fn bytes_lie_side_by_side_until_a_slab_is_full() {
-        let mut arena = Arena::new();
+        let mut arena = Arena::new(Doorbell::new().unwrap());
         let first = arena.store(&[1; 60_000]).unwrap();
         let second = arena.store(&[2; 5536]).unwrap();
         assert_eq!((first.chunk.slab(), second.chunk.offset()), (second.chunk.slab(), 60_000));
@@ -99,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_slab_is_written_again_only_when_its_chunks_and_handles_are_gone() {
-        let mut arena = Arena::new();
+        let mut arena = Arena::new(Doorbell::new().unwrap());
         let kept = arena.store(&[7; SLAB_BYTES as usize]).unwrap().chunk;
         let handle = arena.share(&kept);
         let slab = kept.slab();

@@ -90,6 +90,12 @@ pub trait Host<K: Kernel> {
         let _ = device;
     }
 
+    /// Some time has passed since [`Driver::trim_later`](super::Driver::trim_later): the host gives back memory that it has
+    /// not needed since the last call. Answers whether there is more to give back later.
+    fn trim(&mut self) -> bool {
+        false
+    }
+
     /// A timer that the host armed is due.
     fn timer(&mut self, key: u64);
 

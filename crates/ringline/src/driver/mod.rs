@@ -24,6 +24,7 @@ mod send;
 mod send_memory;
 mod send_queue;
 mod settings;
+mod slab_handle;
 mod slabs;
 mod slots;
 mod submitter;
@@ -53,7 +54,8 @@ pub use receive_buffers::SLAB_BYTES;
 pub use send::{GATHER_MAX, SendRefused};
 pub use send_memory::SendMemory;
 pub use settings::{DiskLimits, DriverSettings};
-pub use slabs::{Chunk, SlabHandle};
+pub use slab_handle::SlabHandle;
+pub use slabs::Chunk;
 pub(crate) use slots::Slots;
 pub use timers::TimerId;
 pub use token::ConnToken;
@@ -91,7 +93,7 @@ enum Due {
     Accept,
     /// There was no memory for buffers: look again.
     Buffers,
-    /// Many slabs are free: give unneeded memory back.
+    /// Much memory is free: give back what is not needed.
     Trim,
     /// The receive of a UDP socket is to be armed again.
     Datagrams(u32),
@@ -227,9 +229,8 @@ impl<K: Kernel> Driver<K> {
         if !self.parked.is_empty() {
             self.unpark();
         }
-        if !self.trim_timer && self.buffers.slabs().wants_trim() {
-            self.trim_timer = true;
-            self.timers.arm(self.now + receive::TRIM_NS, Due::Trim);
+        if self.buffers.slabs().wants_trim() {
+            self.trim_later();
         }
         if self.udp.has_work() {
             self.prepare_udp();
@@ -284,6 +285,8 @@ impl<K: Kernel> Driver<K> {
                 if !completion.more() {
                     self.submitter.push(Op::PollDoorbell, Kind::Doorbell, 0, 0);
                 }
+                // It may have been rung for slabs that came back, which are looked at before the next wait.
+                self.buffers.slabs_mut().collect_returned();
                 host.doorbell();
             }
             Some(Kind::Connect) => self.connect_completed(host, completion),
@@ -316,7 +319,7 @@ impl<K: Kernel> Driver<K> {
                 Due::Room(conn) => self.look_for_room(host, conn),
                 Due::Accept => self.resume_accepting(),
                 Due::Buffers => self.buffers_timer = false,
-                Due::Trim => self.trim(),
+                Due::Trim => self.trim(host),
                 Due::Datagrams(index) => self.arm_datagrams(index),
                 Due::Host(key) => host.timer(key),
             }

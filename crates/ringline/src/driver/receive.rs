@@ -4,14 +4,15 @@ use ringline_ring::{Completion, Kernel, Op};
 
 use super::connection::{Phase, Receive};
 use super::kind::Kind;
-use super::slabs::{Chunk, SlabHandle};
+use super::slab_handle::SlabHandle;
+use super::slabs::Chunk;
 use super::{ConnToken, Driver, Due, Host, file_of};
 
 /// Receives that are armed again for each buffer the ring holds, when some waited for buffers. More than one, because
 /// many small messages share a buffer; few, because those that find none wait again.
 const UNPARKED_PER_BUFFER: usize = 4;
 /// Memory that was not needed for this long is given back to the system.
-pub(super) const TRIM_NS: u64 = 2_000_000_000;
+const TRIM_NS: u64 = 2_000_000_000;
 /// When there was no memory for a buffer, it is tried again after this long.
 const BUFFERS_RETRY_NS: u64 = 10_000_000;
 
@@ -116,10 +117,22 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    pub(super) fn trim(&mut self) {
+    /// Has memory given back that is no longer needed, in a while: [`Host::trim`] will be called. Worth calling when the
+    /// host has come to hold much of it.
+    #[inline]
+    pub fn trim_later(&mut self) {
+        if !self.trim_timer {
+            self.trim_timer = true;
+            self.timers.arm(self.now + TRIM_NS, Due::Trim);
+        }
+    }
+
+    pub(super) fn trim<H: Host<K>>(&mut self, host: &mut H) {
         self.trim_timer = false;
-        self.buffers.slabs_mut().collect_returned();
         self.buffers.slabs_mut().trim();
+        if host.trim() {
+            self.trim_later();
+        }
     }
 
     /// Whether there are receives to arm, and buffers for them, beyond those that this turn has armed.

@@ -62,10 +62,10 @@ impl ReceiveBuffers {
         };
         kernel.create_buffer_group(group, entries, incremental)?;
         let copies = (copy_out && !incremental)
-            .then(|| Copies { slabs: Slabs::new(buffer_size.max(SLAB_BYTES)), filling: None });
+            .then(|| Copies { slabs: Slabs::new(buffer_size.max(SLAB_BYTES), kernel.doorbell()), filling: None });
         let mut this = Self {
             group,
-            ring: Slabs::new(size),
+            ring: Slabs::new(size, kernel.doorbell()),
             posted: vec![u32::MAX; entries as usize],
             free_ids: (0..entries).rev().collect(),
             copies,

@@ -5,10 +5,11 @@
 //! [`SlabHandle`]s. A slab goes back to the free list when the kernel has retired it and nobody needs it any more, and
 //! only then is it written again: what a holder sees never changes.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use ringline_ring::Region;
+use ringline_ring::{Doorbell, Region};
+
+use super::slab_handle::{Returned, Shared, SlabHandle};
 
 /// Generations of a slab are counted modulo this: in 24 bits, which leaves room for flags in a word.
 const GENERATIONS: u32 = 1 << 24;
@@ -42,67 +43,6 @@ impl Chunk {
     #[allow(clippy::len_without_is_empty)]
     pub const fn len(&self) -> u32 {
         self.len
-    }
-}
-
-/// What the handles of one slab share with the table.
-struct Shared {
-    memory: Region,
-    number: u32,
-    /// Handles that exist.
-    handles: AtomicU32,
-    returned: Arc<Returned>,
-}
-
-/// Slabs whose last handle is gone, reported from any thread.
-#[derive(Default)]
-struct Returned {
-    numbers: Mutex<Vec<u32>>,
-    any: AtomicBool,
-}
-
-/// Keeps a slab's bytes readable, on any thread, for as long as it exists.
-pub struct SlabHandle {
-    shared: Arc<Shared>,
-    generation: u32,
-}
-
-impl SlabHandle {
-    /// The first byte of the slab. Only bytes that were received may be read through it.
-    pub fn address(&self) -> *mut u8 {
-        self.shared.memory.as_ptr()
-    }
-
-    /// Number of bytes of the whole slab.
-    pub fn capacity(&self) -> usize {
-        self.shared.memory.len()
-    }
-
-    /// Number of the slab.
-    pub fn slab(&self) -> u32 {
-        self.shared.number
-    }
-
-    /// Which of the slab's uses the handle is of, in 24 bits: the number stands for other bytes in another use.
-    pub fn generation(&self) -> u32 {
-        self.generation
-    }
-}
-
-impl Clone for SlabHandle {
-    fn clone(&self) -> Self {
-        self.shared.handles.fetch_add(1, Ordering::Relaxed);
-        Self { shared: Arc::clone(&self.shared), generation: self.generation }
-    }
-}
-
-impl Drop for SlabHandle {
-    fn drop(&mut self) {
-        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let returned = &self.shared.returned;
-            returned.numbers.lock().unwrap_or_else(PoisonError::into_inner).push(self.shared.number);
-            returned.any.store(true, Ordering::Release);
-        }
     }
 }
 
@@ -141,8 +81,16 @@ pub(super) struct Slabs {
 }
 
 impl Slabs {
-    pub(super) fn new(slab_size: u32) -> Self {
-        Self { slabs: Vec::new(), free: Vec::new(), cold: 0, fewest_free: 0, slab_size, returned: Arc::default() }
+    /// A table without slabs. `bell` is rung when many slabs have come back from other threads.
+    pub(super) fn new(slab_size: u32, bell: Doorbell) -> Self {
+        Self {
+            slabs: Vec::new(),
+            free: Vec::new(),
+            cold: 0,
+            fewest_free: 0,
+            slab_size,
+            returned: Arc::new(Returned::new(bell)),
+        }
     }
 
     /// Bytes per slab.
@@ -179,6 +127,7 @@ impl Slabs {
 
     /// Gives the pages of slabs back that nobody has needed since the last trim, but for a stock.
     pub(super) fn trim(&mut self) {
+        self.collect_returned();
         let unneeded = self.fewest_free.min(self.free.len()).saturating_sub(FREE_SLABS_KEPT);
         for &number in self.free.get(self.cold..unneeded).unwrap_or_default() {
             let memory = &self.slabs[number as usize].shared.memory;
@@ -192,20 +141,17 @@ impl Slabs {
     fn grow(&mut self) -> Option<u32> {
         let number = self.slabs.len() as u32;
         let memory = Region::new(self.slab_size as usize).ok()?;
-        let shared =
-            Arc::new(Shared { memory, number, handles: AtomicU32::new(0), returned: Arc::clone(&self.returned) });
+        let shared = Arc::new(Shared::new(memory, number, Arc::clone(&self.returned)));
         self.slabs.push(Slab { shared, chunks: 0, filled: 0, generation: 0, state: State::Free });
         Some(number)
     }
 
     /// Frees the slabs whose last handle went on some thread since the last call.
     pub(super) fn collect_returned(&mut self) {
-        if !self.returned.any.load(Ordering::Acquire) {
+        if !self.returned.any() {
             return;
         }
-        self.returned.any.store(false, Ordering::Release);
-        let numbers = std::mem::take(&mut *self.returned.numbers.lock().unwrap_or_else(PoisonError::into_inner));
-        for number in numbers {
+        for number in self.returned.take() {
             self.free_if_unused(number);
         }
     }
@@ -283,7 +229,7 @@ impl Slabs {
     /// A chunk over bytes that were received earlier, if the slab is held and the range was written.
     pub(super) fn reclaim(&mut self, number: u32, generation: u32, offset: u32, len: u32) -> Option<Chunk> {
         let slab = self.slabs.get_mut(number as usize)?;
-        let held = slab.chunks > 0 || slab.shared.handles.load(Ordering::Acquire) > 0;
+        let held = slab.chunks > 0 || slab.shared.is_held();
         if !held || slab.generation != generation || slab.state == State::Free || offset.checked_add(len)? > slab.filled
         {
             return None;
@@ -303,14 +249,13 @@ impl Slabs {
 
     /// A handle on the slab of a chunk.
     pub(super) fn share(&self, chunk: &Chunk) -> SlabHandle {
-        let shared = &self.slabs[chunk.slab as usize].shared;
-        shared.handles.fetch_add(1, Ordering::Relaxed);
-        SlabHandle { shared: Arc::clone(shared), generation: self.slabs[chunk.slab as usize].generation }
+        let slab = &self.slabs[chunk.slab as usize];
+        SlabHandle::new(&slab.shared, slab.generation)
     }
 
     fn free_if_unused(&mut self, number: u32) {
         let slab = &mut self.slabs[number as usize];
-        if slab.state == State::Retired && slab.chunks == 0 && slab.shared.handles.load(Ordering::Acquire) == 0 {
+        if slab.state == State::Retired && slab.chunks == 0 && !slab.shared.is_held() {
             slab.state = State::Free;
             self.free.push(number);
         }
@@ -319,8 +264,14 @@ impl Slabs {
     /// Slabs that are neither free nor being filled: somebody still holds them.
     pub(super) fn held(&self) -> usize {
         // A slab whose last handle went on another thread stays retired until the next slab is wanted.
-        let is_held = |slab: &&Slab| slab.chunks > 0 || slab.shared.handles.load(Ordering::Acquire) > 0;
+        let is_held = |slab: &&Slab| slab.chunks > 0 || slab.shared.is_held();
         self.slabs.iter().filter(|slab| slab.state == State::Retired).filter(is_held).count()
+    }
+}
+
+impl Drop for Slabs {
+    fn drop(&mut self) {
+        self.returned.silence();
     }
 }
 
@@ -328,9 +279,13 @@ impl Slabs {
 mod tests {
     use super::*;
 
+    fn slabs() -> Slabs {
+        Slabs::new(4096, Doorbell::new().unwrap())
+    }
+
     #[test]
     fn a_slab_returns_when_kernel_chunks_and_handles_are_done() {
-        let mut slabs = Slabs::new(4096);
+        let mut slabs = slabs();
         let number = slabs.take().unwrap();
         let mut chunk = slabs.fill(number, 100);
         let front = slabs.split_to(&mut chunk, 40);
@@ -347,7 +302,7 @@ mod tests {
 
     #[test]
     fn memory_that_a_burst_needed_goes_back_to_the_system() {
-        let mut slabs = Slabs::new(4096);
+        let mut slabs = slabs();
         let burst: Vec<u32> = (0..FREE_SLABS_KEPT as u32 + 10).map(|_| slabs.take().unwrap()).collect();
         for &number in &burst {
             let chunk = slabs.append(number, &[7; 4096]);
@@ -367,7 +322,7 @@ mod tests {
 
     #[test]
     fn reclaim_refuses_what_was_not_received() {
-        let mut slabs = Slabs::new(4096);
+        let mut slabs = slabs();
         let number = slabs.take().unwrap();
         assert_eq!(slabs.reclaim(number, 1, 0, 1), None);
         let chunk = slabs.fill(number, 10);

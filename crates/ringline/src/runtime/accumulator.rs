@@ -1,12 +1,15 @@
 //! Received bytes that outlive the turn they came in, in one contiguous piece per connection.
 //!
 //! An accumulator exists only while bytes are buffered. Small ones are kept for the next connection that needs one;
-//! large ones give their memory back.
+//! large ones give their memory back: to the heap, and in a time of rest from there to the system.
 
 use bytes::{Buf, Bytes, BytesMut};
+use ringline_ring::trim_heap;
 
 /// Drained accumulators that a worker keeps.
 const SPARE_MAX: usize = 64;
+/// So many freed bytes are worth looking for in the heap.
+const FREED_BYTES_MIN: usize = 4 << 20;
 
 /// Buffered bytes: writable, or as they were last lent out as [`Bytes`].
 #[derive(Debug)]
@@ -69,11 +72,15 @@ pub(crate) struct Accumulators {
     #[allow(clippy::vec_box)]
     spare: Vec<Box<Accumulator>>,
     capacity: usize,
+    /// Bytes given to the heap since it was last looked at.
+    freed: usize,
+    /// The heap keeps much that was freed.
+    heap_is_fat: bool,
 }
 
 impl Accumulators {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { spare: Vec::new(), capacity }
+        Self { spare: Vec::new(), capacity, freed: 0, heap_is_fat: false }
     }
 
     /// An empty accumulator.
@@ -94,8 +101,27 @@ impl Accumulators {
             let whole = bytes.try_reclaim(self.capacity);
             if whole && bytes.capacity() <= 2 * self.capacity && self.spare.len() < SPARE_MAX {
                 self.spare.push(accumulator);
+            } else {
+                self.freed += bytes.capacity();
             }
         }
+    }
+
+    /// Whether so much was freed that [`trim`](Self::trim) should be called in a while.
+    #[inline]
+    pub(crate) fn wants_trim(&self) -> bool {
+        self.freed >= FREED_BYTES_MIN
+    }
+
+    /// Makes the heap give back what was freed, unless as much was freed since the last call: then it is likely to be
+    /// needed again soon. Answers whether to call again.
+    pub(crate) fn trim(&mut self) -> bool {
+        let busy = self.wants_trim();
+        self.freed = 0;
+        if std::mem::replace(&mut self.heap_is_fat, busy) && !busy {
+            trim_heap();
+        }
+        busy
     }
 }
 
@@ -123,6 +149,22 @@ mod tests {
         accumulator.consume(1);
         accumulator.append(b"def");
         assert_eq!((&held[..], accumulator.bytes()), (&b"abc"[..], &b"bcdef"[..]));
+    }
+
+    #[test]
+    fn the_heap_is_trimmed_when_the_freeing_of_large_accumulators_has_ceased() {
+        let mut accumulators = Accumulators::new(100);
+        let free = |accumulators: &mut Accumulators| {
+            let mut large = accumulators.take();
+            large.append(&vec![1; FREED_BYTES_MIN]);
+            accumulators.give_back(large);
+        };
+        assert!(!accumulators.wants_trim() && !accumulators.trim());
+        free(&mut accumulators);
+        assert!(accumulators.wants_trim() && accumulators.trim(), "it was freed just now");
+        free(&mut accumulators);
+        assert!(accumulators.trim() && accumulators.heap_is_fat, "still busy");
+        assert!(!accumulators.trim() && !accumulators.heap_is_fat && !accumulators.wants_trim(), "at rest");
     }
 
     #[test]

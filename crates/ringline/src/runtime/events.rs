@@ -81,6 +81,10 @@ impl Host<Uring> for AsyncHost {
         }
     }
 
+    fn trim(&mut self) -> bool {
+        self.accumulators.trim()
+    }
+
     fn guard_released(&mut self, _key: u64) {
         self.guards_released = true;
     }

@@ -292,5 +292,8 @@ impl Inner {
             }
             driver.release(chunk);
         });
+        if accumulators.wants_trim() {
+            driver.trim_later();
+        }
     }
 }

@@ -1,0 +1,171 @@
+//! Slabs beyond their worker's thread: a handle keeps one readable on any thread, and the last one to go reports it.
+//!
+//! The table that owns the slabs is `slabs.rs`. What is reported here waits for it in a pile, which it takes when it needs
+//! slabs; when many wait, its worker is woken, which may have no other reason to come by.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ringline_ring::{Doorbell, Region};
+
+/// So many slabs that have come back are worth waking their worker for, so that it gives their pages to the system.
+const RETURNS_RUNG: usize = 64;
+
+/// What the handles of one slab share with the table.
+pub(super) struct Shared {
+    pub(super) memory: Region,
+    number: u32,
+    /// Handles that exist.
+    handles: AtomicU32,
+    returned: Arc<Returned>,
+}
+
+impl Shared {
+    pub(super) fn new(memory: Region, number: u32, returned: Arc<Returned>) -> Self {
+        Self { memory, number, handles: AtomicU32::new(0), returned }
+    }
+
+    /// Whether a handle exists.
+    #[inline]
+    pub(super) fn is_held(&self) -> bool {
+        self.handles.load(Ordering::Acquire) > 0
+    }
+}
+
+/// Slabs whose last handle is gone, reported from any thread.
+pub(super) struct Returned {
+    pile: Mutex<Pile>,
+    any: AtomicBool,
+}
+
+struct Pile {
+    numbers: Vec<u32>,
+    /// None when the table is gone: handles may outlive it, and hold no descriptor.
+    bell: Option<Doorbell>,
+}
+
+impl Returned {
+    pub(super) fn new(bell: Doorbell) -> Self {
+        Self { pile: Mutex::new(Pile { numbers: Vec::new(), bell: Some(bell) }), any: AtomicBool::new(false) }
+    }
+
+    /// Whether there is something to take. Costs a load.
+    #[inline]
+    pub(super) fn any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
+    /// Takes the numbers of all that have come back.
+    pub(super) fn take(&self) -> Vec<u32> {
+        let mut pile = self.pile();
+        self.any.store(false, Ordering::Release);
+        std::mem::take(&mut pile.numbers)
+    }
+
+    /// Nobody is to be woken any more.
+    pub(super) fn silence(&self) {
+        self.pile().bell = None;
+    }
+
+    fn add(&self, number: u32) {
+        let mut pile = self.pile();
+        pile.numbers.push(number);
+        self.any.store(true, Ordering::Release);
+        // Once per so many, whether the worker sleeps or not: one that is awake takes them long before.
+        if pile.numbers.len() == RETURNS_RUNG
+            && let Some(bell) = &pile.bell
+        {
+            bell.ring();
+        }
+    }
+
+    fn pile(&self) -> MutexGuard<'_, Pile> {
+        self.pile.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps a slab's bytes readable, on any thread, for as long as it exists.
+pub struct SlabHandle {
+    shared: Arc<Shared>,
+    generation: u32,
+}
+
+impl SlabHandle {
+    /// A handle on this use of a slab.
+    pub(super) fn new(shared: &Arc<Shared>, generation: u32) -> Self {
+        shared.handles.fetch_add(1, Ordering::Relaxed);
+        Self { shared: Arc::clone(shared), generation }
+    }
+
+    /// The first byte of the slab. Only bytes that were received may be read through it.
+    pub fn address(&self) -> *mut u8 {
+        self.shared.memory.as_ptr()
+    }
+
+    /// Number of bytes of the whole slab.
+    pub fn capacity(&self) -> usize {
+        self.shared.memory.len()
+    }
+
+    /// Number of the slab.
+    pub fn slab(&self) -> u32 {
+        self.shared.number
+    }
+
+    /// Which of the slab's uses the handle is of, in 24 bits: the number stands for other bytes in another use.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+}
+
+impl Clone for SlabHandle {
+    fn clone(&self) -> Self {
+        Self::new(&self.shared, self.generation)
+    }
+}
+
+impl Drop for SlabHandle {
+    fn drop(&mut self) {
+        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shared.returned.add(self.shared.number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    /// How often the bell was rung since the last call.
+    fn rings(bell: &Doorbell) -> u64 {
+        let mut count = [0; 8];
+        let mut bell = std::fs::File::from(bell.as_fd().try_clone_to_owned().unwrap());
+        bell.read_exact(&mut count).map_or(0, |()| u64::from_ne_bytes(count))
+    }
+
+    #[test]
+    fn many_slabs_that_come_back_ring_once_and_none_after_the_end() {
+        let bell = Doorbell::new().unwrap();
+        let returned = Arc::new(Returned::new(bell.clone()));
+        let handle = |number| {
+            let memory = Region::new(1).unwrap();
+            SlabHandle::new(&Arc::new(Shared::new(memory, number, Arc::clone(&returned))), 1)
+        };
+        let mut handles: Vec<_> = (0..RETURNS_RUNG as u32).map(handle).collect();
+        let last = handles.split_off(RETURNS_RUNG - 1);
+        drop(handles);
+        assert_eq!((rings(&bell), returned.any()), (0, true));
+        drop(last.clone());
+        assert_eq!(rings(&bell), 0, "the slab has another handle");
+        drop(last);
+        assert_eq!((rings(&bell), returned.take().len(), returned.any()), (1, RETURNS_RUNG, false));
+
+        let handles: Vec<_> = (0..RETURNS_RUNG as u32).map(handle).collect();
+        returned.silence();
+        drop(handles);
+        assert_eq!(rings(&bell), 0);
+    }
+}
