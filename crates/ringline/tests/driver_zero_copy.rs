@@ -87,6 +87,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with_queue(64)
+    }
+
+    /// With so many entries in the submission queue.
+    fn with_queue(entries: u32) -> Self {
         let settings = DriverSettings {
             max_connections: 4,
             udp_sockets_max: 0,
@@ -102,7 +107,7 @@ impl Bench {
             disk: DiskLimits::default(),
             flush_interval_ns: 0,
         };
-        let kernel = Uring::new(&RingSettings::new(64, settings.fixed_files())).unwrap();
+        let kernel = Uring::new(&RingSettings::new(entries, settings.fixed_files())).unwrap();
         let mut driver = Driver::new(kernel, settings).unwrap();
         let address = driver.listen("127.0.0.1:0".parse().unwrap()).unwrap();
         driver.accept();
@@ -176,6 +181,42 @@ fn b9_a_guard_that_goes_out_in_parts_lives_until_its_last_notification() {
     });
     bench.turn_until(|host| host.released == [7]);
     reader.join().unwrap();
+    assert_eq!((bench.alive.get(), bench.driver.zero_copy_in_flight()), (0, 0));
+}
+
+#[test]
+fn b7_what_is_left_of_partial_sends_waits_for_room_in_the_queue_and_goes_out() {
+    // The submission queue has one entry, for the rest of three guards that go out in parts.
+    let mut bench = Bench::with_queue(1);
+    let mut peers = vec![bench.peer.try_clone().unwrap()];
+    let mut conns = vec![bench.conn];
+    while conns.len() < 3 {
+        peers.push(TcpStream::connect(bench.peer.peer_addr().unwrap()).unwrap());
+        bench.turn_until(|host| !host.incoming.is_empty());
+        conns.push(bench.driver.adopt(bench.host.incoming.remove(0)).unwrap());
+    }
+    let bytes = pattern(8 << 20);
+    for (key, &conn) in (0..).zip(&conns) {
+        let guard = Kept::guard(bytes.clone(), &bench.alive);
+        bench.driver.send_guard(conn, guard, key).unwrap();
+    }
+    for _ in 0..20 {
+        bench.driver.turn(&mut bench.host, Wait::AtMost(5_000_000)).unwrap();
+    }
+    assert!(conns.iter().all(|&conn| bench.driver.unsent(conn).unwrap() > 0), "no peer has read yet");
+    assert_eq!(bench.host.released, [], "a part is not reported as the whole");
+    let readers = peers.into_iter().map(|mut peer| {
+        let expected = bytes.clone();
+        std::thread::spawn(move || {
+            peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let mut received = vec![0; expected.len()];
+            peer.read_exact(&mut received).unwrap();
+            assert!(received == expected, "the bytes arrived changed");
+        })
+    });
+    let readers: Vec<_> = readers.collect();
+    bench.turn_until(|host| host.released.len() == 3);
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
     assert_eq!((bench.alive.get(), bench.driver.zero_copy_in_flight()), (0, 0));
 }
 

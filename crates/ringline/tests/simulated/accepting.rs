@@ -7,6 +7,16 @@ use ringline_sim::{Fault, Network, NetworkOptions, RingOptions};
 use crate::rig::{Rig, Told};
 use crate::setup::settings;
 
+/// Refuses every push until the network's clock has come to `end`.
+fn refuse_submissions(network: &Network, end: u64) {
+    if network.now() < end {
+        for _ in 0..100 {
+            network.inject(Fault::QueueFull);
+        }
+        network.schedule(20_000, move |network| refuse_submissions(network, end));
+    }
+}
+
 #[test]
 fn d1_an_error_of_one_connection_does_not_end_accepting() {
     for errno in [ECONNABORTED, EPERM] {
@@ -69,6 +79,26 @@ fn d2_a_listener_that_rests_can_be_closed() {
 }
 
 #[test]
+fn d4_a_doorbell_that_cannot_be_armed_again_is_armed_later_and_accepting_goes_on() {
+    let mut rig = Rig::new(settings(4));
+    let bell = rig.driver.doorbell();
+    let rings = |rig: &Rig| rig.told.iter().filter(|told| **told == Told::Doorbell).count();
+    // The poll of the doorbell ends, and the next one finds the queue full for a while.
+    rig.network.inject(Fault::MultishotEnds);
+    bell.ring();
+    refuse_submissions(&rig.network, 1_000_000);
+    rig.until("the first ring", |rig| rings(rig) == 1);
+    bell.ring();
+    let (peer, conn) = rig.accept();
+    rig.until("the second ring", |rig| rings(rig) == 2);
+    assert!(rig.network.now() >= 1_000_000, "the poll was armed when the queue took submissions again");
+    peer.write(b"served");
+    rig.until_told(&Told::Bytes(conn, b"served".to_vec()));
+    bell.ring();
+    rig.until("the third ring", |rig| rings(rig) == 3);
+}
+
+#[test]
 fn d5_without_a_slot_the_socket_is_closed_and_the_next_one_served() {
     let mut rig = Rig::new(settings(1));
     let (peer, conn) = rig.accept();
@@ -112,16 +142,7 @@ fn d10_what_the_kernel_did_not_take_is_submitted_without_waiting() {
 fn d14_timers_fire_although_the_kernel_takes_no_submission() {
     let mut rig = Rig::new(settings(2));
     let (_, conn) = rig.accept();
-    // Refuses every push until the clock has passed the deadline.
-    fn refuse(network: &Network) {
-        if network.now() < 3_000_000 {
-            for _ in 0..100 {
-                network.inject(Fault::QueueFull);
-            }
-            network.schedule(20_000, refuse);
-        }
-    }
-    refuse(&rig.network);
+    refuse_submissions(&rig.network, 3_000_000);
     rig.send(conn, b"stuck");
     let deadline = rig.driver.clock() + 500_000;
     rig.driver.arm_timer(deadline, 42);
