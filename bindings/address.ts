@@ -37,10 +37,21 @@ export function parseAddress(input: unknown, name = 'address'): SocketAddress {
     return checkedAddress(name, input, match[1], Number(match[2]))
   }
   if (typeof input === 'object' && input !== null) {
-    const { address, port } = input as { address?: unknown; port?: unknown }
-    return checkedAddress(name, input, address, port)
+    const read = (): [unknown, unknown] => {
+      const { address, port } = input as { address?: unknown; port?: unknown }
+      return [address, port]
+    }
+    return checkedAddress(name, input, ...readAddress(name, input, read))
   }
   throw invalidAddress(name, input, REMEDY)
+}
+
+function readAddress(name: string, input: unknown, read: () => [unknown, unknown]): [unknown, unknown] {
+  try {
+    return read()
+  } catch (cause) {
+    throw Object.assign(invalidAddress(name, input, REMEDY), { cause })
+  }
 }
 
 function checkedAddress(name: string, input: unknown, address: unknown, port: unknown): SocketAddress {

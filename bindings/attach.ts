@@ -5,7 +5,7 @@
 import { checked, type NativeLibrary, udpAddresses } from './cluster.js'
 import type { Config } from './config.js'
 import { Dispatcher } from './dispatcher.js'
-import { invalidArgument, systemError } from './errors.js'
+import { invalidArgument, systemError, untrusted } from './errors.js'
 import type { AsyncEventHandler, HandlerClass } from './handler.js'
 
 /** What attaching needs to know. */
@@ -49,14 +49,33 @@ export async function attachWorker(settings: AttachSettings): Promise<Dispatcher
 
 /** The class that makes handlers, checked. */
 export function requireHandlerClass(value: unknown, name: string): HandlerClass {
-  const made =
-    (typeof value === 'function' || (typeof value === 'object' && value !== null)) && 'createForWorker' in value
-  if (made && typeof value.createForWorker === 'function') return value as HandlerClass
-  throw invalidArgument(
-    name,
-    'a class with a static method createForWorker(workerId), which makes the handler of a worker',
-    value,
-  )
+  const wanted = 'a class with a static method createForWorker(workerId), which makes the handler of a worker'
+  const isObject = typeof value === 'function' || (typeof value === 'object' && value !== null)
+  const { createForWorker } = isObject ? untrusted(name, wanted, value, () => pick(value, ['createForWorker'])) : {}
+  if (typeof createForWorker === 'function') return value as HandlerClass
+  throw invalidArgument(name, wanted, value)
+}
+
+/** The methods of a handler; any of them may be missing. */
+const METHODS = [
+  'onStart',
+  'onAccept',
+  'onData',
+  'onDrain',
+  'onEnd',
+  'onClose',
+  'onUdpBind',
+  'onDatagram',
+  'onTick',
+  'onNotify',
+  'onDirectIo',
+  'onNvme',
+  'onError',
+] as const satisfies readonly (keyof AsyncEventHandler)[]
+
+/** Reads properties of an object, its prototypes' included. */
+function pick<K extends string>(object: object, names: readonly K[]): Partial<Record<K, unknown>> {
+  return Object.fromEntries(names.map((name) => [name, (object as Record<K, unknown>)[name]])) as Record<K, unknown>
 }
 
 async function makeHandler(settings: AttachSettings): Promise<AsyncEventHandler> {
@@ -64,7 +83,13 @@ async function makeHandler(settings: AttachSettings): Promise<AsyncEventHandler>
   if (typeof handler !== 'object' || handler === null) {
     throw invalidArgument('createForWorker()', 'a function that answers a handler object', handler)
   }
-  const { onAccept, onData, onUdpBind, onDatagram } = handler as AsyncEventHandler
+  const wanted = 'a function that answers a handler whose methods can be read'
+  const methods = untrusted('createForWorker()', wanted, handler, () => pick(handler, METHODS))
+  for (const [name, method] of Object.entries(methods)) {
+    if (method !== undefined && typeof method !== 'function')
+      throw invalidArgument(name, 'a method of the handler', method)
+  }
+  const { onAccept, onData, onUdpBind, onDatagram } = methods
   if (settings.bound && onAccept === undefined && onData === undefined) {
     throw invalidArgument(
       'createForWorker()',

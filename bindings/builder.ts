@@ -7,7 +7,7 @@ import { type AddressInput, parseAddress, type SocketAddress } from './address.j
 import { requireHandlerClass } from './attach.js'
 import { Cluster, type NativeLibrary } from './cluster.js'
 import { Config } from './config.js'
-import { invalidArgument } from './errors.js'
+import { invalidArgument, isInstance } from './errors.js'
 import type { HandlerClass } from './handler.js'
 import { LocalWorkers } from './local-workers.js'
 import { loadNative } from './native/load.js'
@@ -24,7 +24,7 @@ export class RinglineBuilder<Bound extends boolean = false> {
    * @throws RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`
    */
   constructor(config: Config = Config.default()) {
-    if (!(config instanceof Config)) throw invalidArgument('config', 'a Config: make it with ConfigBuilder', config)
+    if (!isInstance(config, Config)) throw invalidArgument('config', 'a Config: make it with ConfigBuilder', config)
     this.#config = config
   }
 
@@ -72,7 +72,7 @@ export class RinglineBuilder<Bound extends boolean = false> {
 }
 
 function asModule(handler: unknown): URL | undefined {
-  if (handler instanceof URL) return handler
+  if (isInstance(handler, URL)) return handler
   if (typeof handler === 'string' || types.isModuleNamespaceObject(handler)) {
     throw invalidArgument(
       'handler',

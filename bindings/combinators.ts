@@ -4,6 +4,7 @@
  */
 
 import { invalidArgument, RinglineError } from './errors.js'
+import { isAborted, onAbort, reasonOf, signalOf } from './signal.js'
 import type { Cancelable } from './sleep.js'
 
 /** Options of {@link join}, {@link select} and their like. */
@@ -199,19 +200,18 @@ function combine<T>(
     for (const task of tasks) {
       if (typeof task !== 'function') throw invalidArgument('branch', 'a function that takes an AbortSignal', task)
     }
-    const signal = options?.signal
-    signal?.throwIfAborted()
+    const signal = signalOf(options)
+    if (isAborted(signal)) throw reasonOf(signal)
     const branches = new Branches()
     let over = false
     const finish = (settle: () => void, reason: unknown): void => {
       if (over) return
       over = true
-      signal?.removeEventListener('abort', abort)
+      unlisten()
       settle()
       branches.abort(reason)
     }
-    const abort = (): void => finish(() => fail(signal!.reason), signal!.reason)
-    signal?.addEventListener('abort', abort, { once: true })
+    const unlisten = onAbort(signal, (reason) => finish(() => fail(reason), reason))
     run(
       branches,
       (value, reason) => finish(() => fulfil(value), reason),

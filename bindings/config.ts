@@ -6,7 +6,7 @@
 import { availableParallelism } from 'node:os'
 import { type AddressInput, parseAddress, type SocketAddress } from './address.js'
 import type { DirectIoConfig } from './direct-io.js'
-import { describe, invalidArgument, RinglineError } from './errors.js'
+import { describe, invalidArgument, isArray, isInstance, RinglineError, untrusted } from './errors.js'
 import { MemoryRegion } from './memory.js'
 import type { NvmeConfig } from './nvme.js'
 
@@ -175,16 +175,7 @@ export class Config {
   constructor(fields: ConfigOptions = {}) {
     if (typeof fields !== 'object' || fields === null)
       throw invalidArgument('fields', 'an object with settings', fields)
-    const { recvBuffer, worker, udpBind, directIo, nvme, ...rest } = fields
-    const merged: ConfigFields = {
-      ...DEFAULTS,
-      ...withoutUndefined(rest),
-      recvBuffer: Object.freeze({ ...DEFAULTS.recvBuffer, ...group('recvBuffer', recvBuffer) }),
-      worker: Object.freeze({ ...DEFAULTS.worker, ...group('worker', worker) }),
-      udpBind: Object.freeze(addresses(udpBind)),
-      directIo: directIo && Object.freeze({ ...DIRECT_IO_DEFAULTS, ...group('directIo', directIo) }),
-      nvme: nvme && Object.freeze({ ...NVME_DEFAULTS, ...group('nvme', nvme) }),
-    }
+    const merged = untrusted('fields', 'an object whose settings can be read', fields, () => merge(fields))
     validate(merged)
     Object.freeze(Object.assign(this, merged))
   }
@@ -204,6 +195,19 @@ export type ConfigOptions = Partial<Omit<ConfigFields, 'recvBuffer' | 'worker' |
   readonly nvme?: Partial<NvmeConfig> | undefined
 }
 
+function merge({ recvBuffer, worker, udpBind, directIo, nvme, ...rest }: ConfigOptions): ConfigFields {
+  return {
+    ...DEFAULTS,
+    ...withoutUndefined(rest),
+    recvBuffer: Object.freeze({ ...DEFAULTS.recvBuffer, ...group('recvBuffer', recvBuffer) }),
+    worker: Object.freeze({ ...DEFAULTS.worker, ...group('worker', worker) }),
+    udpBind: Object.freeze(addresses(udpBind)),
+    directIo:
+      directIo === undefined ? undefined : Object.freeze({ ...DIRECT_IO_DEFAULTS, ...group('directIo', directIo) }),
+    nvme: nvme === undefined ? undefined : Object.freeze({ ...NVME_DEFAULTS, ...group('nvme', nvme) }),
+  }
+}
+
 function withoutUndefined<T extends object>(fields: T): T {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T
 }
@@ -216,7 +220,7 @@ function group<T extends object>(name: string, fields: T | undefined): T | undef
 
 function addresses(inputs: readonly AddressInput[] | undefined): SocketAddress[] {
   if (inputs === undefined) return []
-  if (!Array.isArray(inputs) || inputs.length > UDP_SOCKETS_MAX) {
+  if (!isArray(inputs) || inputs.length > UDP_SOCKETS_MAX) {
     throw invalidConfig('udpBind', inputs, `an array of at most ${UDP_SOCKETS_MAX} addresses`)
   }
   return inputs.map((input, index) => Object.freeze(parseAddress(input, `udpBind[${index}]`)))
@@ -254,7 +258,7 @@ function settings({ registeredRegions: _regions, udpBind: _addresses, ...fields 
 }
 
 function validateRegions(regions: unknown): void {
-  const legal = Array.isArray(regions) && regions.every((region) => region instanceof MemoryRegion)
+  const legal = isArray(regions) && regions.every((region) => isInstance(region, MemoryRegion))
   if (legal && regions.length <= REGIONS_MAX) return
   throw invalidConfig('registeredRegions', regions, `an array of at most ${REGIONS_MAX} MemoryRegion objects`)
 }

@@ -6,6 +6,7 @@ import { type AddressInput, parseAddress, type SocketAddress } from './address.j
 import type { ConnCtx } from './connection.js'
 import type { Dispatcher } from './dispatcher.js'
 import { fromRecord, invalidArgument, RinglineError, systemError } from './errors.js'
+import { isAborted, onAbort, reasonOf, signalOf } from './signal.js'
 
 /** Options of the connecting functions. */
 export interface ConnectOptions {
@@ -46,8 +47,8 @@ export class Connector {
   connect(input: AddressInput, timeoutMs: number, options: ConnectOptions | undefined): Promise<ConnCtx> {
     return new Promise<ConnCtx>((resolve, reject) => {
       const address = parseAddress(input)
-      const signal = options?.signal
-      signal?.throwIfAborted()
+      const signal = signalOf(options)
+      if (isAborted(signal)) throw reasonOf(signal)
       if (this.dispatcher.isStopped) throw stopped()
       const id = this.nextRequest
       this.nextRequest = (this.nextRequest + 1) & 0x7fffffff
@@ -58,7 +59,7 @@ export class Connector {
         throw fromRecord(error, 'ERR_RINGLINE_INVALID_ARGUMENT')
       }
       this.requests.set(id, request)
-      if (signal !== undefined) this.listen(id, request, signal)
+      request.unlisten = onAbort(signal, (reason) => this.giveUp(id, request, reason))
     })
   }
 
@@ -89,14 +90,10 @@ export class Connector {
     return request
   }
 
-  private listen(id: number, request: Request, signal: AbortSignal): void {
-    const abort = (): void => {
-      if (this.take(id) === undefined) return
-      this.dispatcher.port.native.cancelConnect(id)
-      request.reject(signal.reason)
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    request.unlisten = () => signal.removeEventListener('abort', abort)
+  private giveUp(id: number, request: Request, reason: unknown): void {
+    if (this.take(id) === undefined) return
+    this.dispatcher.port.native.cancelConnect(id)
+    request.reject(reason)
   }
 }
 

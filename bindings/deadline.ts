@@ -3,7 +3,7 @@
  */
 
 import { inspect } from 'node:util'
-import { invalidArgument } from './errors.js'
+import { invalidArgument, isInstance } from './errors.js'
 
 /** The longest duration, in milliseconds: 2^53 − 1 nanoseconds, which are 104 days. */
 export const DURATION_MAX_MS = Number.MAX_SAFE_INTEGER / 1e6
@@ -57,6 +57,6 @@ export function requireDuration(ms: unknown): number {
 
 /** A deadline, as the clock of `performance.now()` has it. */
 export function requireDeadline(deadline: unknown): number {
-  if (deadline instanceof Deadline) return deadline.valueOf()
+  if (isInstance(deadline, Deadline)) return deadline.valueOf()
   throw invalidArgument('deadline', 'a Deadline: make it with Deadline.after(ms)', deadline)
 }

@@ -6,10 +6,11 @@
 import { inspect } from 'node:util'
 import { currentWorker } from './current.js'
 import type { Facts, Outcome, Volumes } from './disk.js'
-import { invalidArgument, RinglineError } from './errors.js'
+import { invalidArgument, isInstance, RinglineError, untrusted } from './errors.js'
 import { type Place, placeOf } from './memory.js'
 import { FILE_FSYNC, FILE_READ, FILE_WRITE } from './protocol.js'
 import { bytesOf } from './send-data.js'
+import { isAborted, onAbort, reasonOf, requireOptions, signalOf } from './signal.js'
 
 /** What direct I/O may take of a worker. */
 export interface DirectIoConfig {
@@ -98,7 +99,14 @@ export class DirectIoFile {
 
   /** Opens a file; answers the number by which that can be given up. @internal */
   static begin(volumes: Volumes, path: string, options: DirectIoOpenOptions, outcome: Outcome<DirectIoFile>): number {
-    const { readOnly = false, create = false } = options
+    requireOptions(options)
+    const { readOnly = false, create = false } = untrusted('options', 'an object that can be read', options, () => ({
+      readOnly: options.readOnly,
+      create: options.create,
+    }))
+    for (const [name, value] of Object.entries({ readOnly, create })) {
+      if (typeof value !== 'boolean') throw invalidArgument(`options.${name}`, 'true or false, or left out', value)
+    }
     if (typeof path !== 'string' || path.includes('\0'))
       throw invalidArgument('path', 'a path without a zero byte', path)
     const opened = (facts: Facts): void => outcome.resolve(new DirectIoFile(volumes, facts, path, readOnly))
@@ -112,8 +120,8 @@ export class DirectIoFile {
     const { op, offset, buffer } = operation
     if (this.closing !== undefined) throw this.volumes.closedError()
     const { slot, generation } = this.facts
-    const place = buffer === undefined ? undefined : this.check(op, offset, buffer)
-    const view = buffer === undefined ? undefined : bytesOf(buffer)
+    const place = op === 'fsync' ? undefined : this.check(op, offset, buffer)
+    const view = place === undefined ? undefined : bytesOf(buffer)
     const command = { kind: KINDS[op], slot, generation, place, view, count: place?.length ?? 0, position: offset }
     this.volumes.submit({ ...command, syscall: op }, outcome)
   }
@@ -129,7 +137,7 @@ export class DirectIoFile {
    * `ERR_RINGLINE_OPERATION_LIMIT_REACHED` when `maxCommandsInFlight` operations are in flight; a system error such as `EIO`
    */
   read(offset: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number> {
-    return waitFor(options?.signal, (outcome) => this.begin({ op: 'read', offset, buffer }, outcome))
+    return waitFor(options, (outcome) => this.begin({ op: 'read', offset, buffer }, outcome))
   }
 
   /**
@@ -139,7 +147,7 @@ export class DirectIoFile {
    * @throws (as a rejection) the errors of {@link DirectIoFile.read}; `ERR_RINGLINE_READ_ONLY_FILE`
    */
   write(offset: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number> {
-    return waitFor(options?.signal, (outcome) => this.begin({ op: 'write', offset, buffer }, outcome))
+    return waitFor(options, (outcome) => this.begin({ op: 'write', offset, buffer }, outcome))
   }
 
   /**
@@ -149,7 +157,7 @@ export class DirectIoFile {
    */
   async fsync(options?: DiskOptions): Promise<void> {
     const operation = { op: 'fsync', offset: 0, buffer: undefined } as const
-    await waitFor(options?.signal, (outcome) => this.begin(operation, outcome))
+    await waitFor(options, (outcome) => this.begin(operation, outcome))
   }
 
   /** Closes the file once what is in flight on it has ended; resolves then. The second time it does nothing more. */
@@ -168,7 +176,7 @@ export class DirectIoFile {
     return `DirectIoFile(${this.path}${this.closing === undefined ? '' : ', closed'})`
   }
 
-  private check(op: string, offset: number, buffer: NodeJS.ArrayBufferView): Place {
+  private check(op: string, offset: number, buffer: unknown): Place {
     if (op === 'write' && this.readOnly) {
       throw new RinglineError('ERR_RINGLINE_READ_ONLY_FILE', `'${this.path}' was opened for reading alone`)
     }
@@ -181,9 +189,15 @@ export class DirectIoFile {
   }
 }
 
+/** Fails for anything but an open or closed file of this package. */
+export function requireFile(file: unknown): DirectIoFile {
+  if (isInstance(file, DirectIoFile)) return file
+  throw invalidArgument('file', 'a DirectIoFile, as openDirectIoFile() answers it', file)
+}
+
 /** The memory of a buffer, or the error that says which memory is wanted. */
-export function requirePlace(buffer: NodeJS.ArrayBufferView): Place {
-  const place = placeOf(buffer)
+export function requirePlace(buffer: unknown): Place {
+  const place = placeOf(buffer, 'buffer')
   if (place !== undefined) return place
   const wanted = 'memory of allocAligned(), since the device reads and writes it itself; this is ordinary memory'
   throw invalidArgument('buffer', wanted, buffer)
@@ -195,16 +209,19 @@ function requireAligned(what: string, value: number, blockSize: number): void {
   throw new RinglineError('ERR_RINGLINE_MISALIGNED', message)
 }
 
-/** The promise of something that is begun now, and that a signal may stop waiting for. */
-export function waitFor<T>(signal: AbortSignal | undefined, begin: (outcome: Outcome<T>) => unknown): Promise<T> {
+/** The promise of something that is begun now, and that a signal may stop waiting for: then `giveUp` is called. */
+export function waitFor<T>(
+  options: { readonly signal?: AbortSignal } | undefined,
+  begin: (outcome: Outcome<T>) => unknown,
+  giveUp?: () => void,
+): Promise<T> {
   return new Promise((resolve, reject) => {
+    const signal = signalOf(options)
     if (signal === undefined) {
       begin({ resolve, reject })
       return
     }
-    signal.throwIfAborted()
-    const abort = (): void => reject(signal.reason)
-    const unlisten = (): void => signal.removeEventListener('abort', abort)
+    if (isAborted(signal)) throw reasonOf(signal)
     begin({
       resolve(value) {
         unlisten()
@@ -215,19 +232,20 @@ export function waitFor<T>(signal: AbortSignal | undefined, begin: (outcome: Out
         reject(error)
       },
     })
-    signal.addEventListener('abort', abort, { once: true })
+    const unlisten = onAbort(signal, (reason) => {
+      giveUp?.()
+      reject(reason)
+    })
   })
 }
 
 /** Opens a file on this worker's ring. @internal */
 export function openFileOn(volumes: Volumes, path: string, options: DirectIoOpenOptions = {}): Promise<DirectIoFile> {
   let request = 0
-  const { signal } = options
-  const opened = waitFor<DirectIoFile>(signal, (outcome) => {
+  const begin = (outcome: Outcome<DirectIoFile>): void => {
     request = DirectIoFile.begin(volumes, path, options, outcome)
-  })
-  signal?.addEventListener('abort', () => volumes.cancelOpen(request), { once: true })
-  return opened
+  }
+  return waitFor(options, begin, () => volumes.cancelOpen(request))
 }
 
 /**
@@ -243,26 +261,26 @@ export async function openDirectIoFile(path: string, options?: DirectIoOpenOptio
 }
 
 /** As {@link DirectIoFile.read}. */
-export function directIoRead(
+export async function directIoRead(
   file: DirectIoFile,
   offset: number,
   buffer: NodeJS.ArrayBufferView,
   options?: DiskOptions,
 ): Promise<number> {
-  return file.read(offset, buffer, options)
+  return requireFile(file).read(offset, buffer, options)
 }
 
 /** As {@link DirectIoFile.write}. */
-export function directIoWrite(
+export async function directIoWrite(
   file: DirectIoFile,
   offset: number,
   buffer: NodeJS.ArrayBufferView,
   options?: DiskOptions,
 ): Promise<number> {
-  return file.write(offset, buffer, options)
+  return requireFile(file).write(offset, buffer, options)
 }
 
 /** As {@link DirectIoFile.fsync}. */
-export function directIoFsync(file: DirectIoFile, options?: DiskOptions): Promise<void> {
-  return file.fsync(options)
+export async function directIoFsync(file: DirectIoFile, options?: DiskOptions): Promise<void> {
+  return requireFile(file).fsync(options)
 }

@@ -7,10 +7,10 @@ import type { AddressInput, SocketAddress } from './address.js'
 import type { ConnectOptions } from './connect.js'
 import type { ConnCtx } from './connection.js'
 import { CLOSED } from './connection-flags.js'
-import type { DirectIoFile, DirectIoOpenOptions } from './direct-io.js'
+import { type DirectIoFile, type DirectIoOpenOptions, requireFile } from './direct-io.js'
 import type { Dispatcher } from './dispatcher.js'
-import { invalidArgument, invalidConnection } from './errors.js'
-import type { NvmeDevice } from './nvme.js'
+import { invalidArgument, invalidConnection, isInstance } from './errors.js'
+import { type NvmeDevice, requireDevice } from './nvme.js'
 import type { SendData } from './send-data.js'
 import type { AsyncSendBuilder } from './send-parts.js'
 import { ConnToken } from './token.js'
@@ -64,22 +64,22 @@ export class DriverCtx {
 
   /** Begins a read, as {@link DirectIoFile.read}; answers its number. */
   directIoRead(file: DirectIoFile, offset: number, buffer: NodeJS.ArrayBufferView): number {
-    return this.dispatcher.storage.onFile(file, { op: 'read', offset, buffer })
+    return this.dispatcher.storage.onFile(requireFile(file), { op: 'read', offset, buffer })
   }
 
   /** Begins a write, as {@link DirectIoFile.write}; answers its number. */
   directIoWrite(file: DirectIoFile, offset: number, buffer: NodeJS.ArrayBufferView): number {
-    return this.dispatcher.storage.onFile(file, { op: 'write', offset, buffer })
+    return this.dispatcher.storage.onFile(requireFile(file), { op: 'write', offset, buffer })
   }
 
   /** Begins an fsync, as {@link DirectIoFile.fsync}; answers its number. */
   directIoFsync(file: DirectIoFile): number {
-    return this.dispatcher.storage.onFile(file, { op: 'fsync', offset: 0, buffer: undefined })
+    return this.dispatcher.storage.onFile(requireFile(file), { op: 'fsync', offset: 0, buffer: undefined })
   }
 
   /** Closes a file when what is in flight on it has ended. */
   closeDirectIoFile(file: DirectIoFile): void {
-    void file.close()
+    void requireFile(file).close()
   }
 
   /** Opens an NVMe namespace, as the function {@link openNvmeDevice}. How it ended is told to `onNvme`. */
@@ -89,22 +89,27 @@ export class DriverCtx {
 
   /** Submits a read, as {@link NvmeDevice.read}; answers its number. */
   nvmeRead(device: NvmeDevice, lba: number, numBlocks: number, buffer: NodeJS.ArrayBufferView): number {
-    return this.dispatcher.storage.onDevice(device, { op: 'read', lba, numBlocks, buffer })
+    return this.dispatcher.storage.onDevice(requireDevice(device), { op: 'read', lba, numBlocks, buffer })
   }
 
   /** Submits a write, as {@link NvmeDevice.write}; answers its number. */
   nvmeWrite(device: NvmeDevice, lba: number, numBlocks: number, buffer: NodeJS.ArrayBufferView): number {
-    return this.dispatcher.storage.onDevice(device, { op: 'write', lba, numBlocks, buffer })
+    return this.dispatcher.storage.onDevice(requireDevice(device), { op: 'write', lba, numBlocks, buffer })
   }
 
   /** Submits a flush, as {@link NvmeDevice.flush}; answers its number. */
   nvmeFlush(device: NvmeDevice): number {
-    return this.dispatcher.storage.onDevice(device, { op: 'flush', lba: 0, numBlocks: 0, buffer: undefined })
+    return this.dispatcher.storage.onDevice(requireDevice(device), {
+      op: 'flush',
+      lba: 0,
+      numBlocks: 0,
+      buffer: undefined,
+    })
   }
 
   /** Closes a device when what is in flight on it has ended. */
   closeNvmeDevice(device: NvmeDevice): void {
-    void device.close()
+    void requireDevice(device).close()
   }
 
   /** As {@link ConnCtx.shutdownWrite}. */
@@ -142,7 +147,7 @@ export class DriverCtx {
 
   /** As {@link UdpCtx.sendTo}, with the same errors. */
   sendTo(token: UdpToken, address: AddressInput, data: SendData): void {
-    if (!(token instanceof UdpToken)) throw invalidArgument('token', 'a UdpToken, as udp.token() answers it', token)
+    if (!isInstance(token, UdpToken)) throw invalidArgument('token', 'a UdpToken, as udp.token() answers it', token)
     const udp = UdpToken.udpOf(token)
     if (this.dispatcher.datagrams.sockets[udp.index()] !== udp) {
       throw invalidArgument('token', `the token of a UDP socket of worker ${this.workerId}`, token)
@@ -166,7 +171,7 @@ export class DriverCtx {
   }
 
   private connOf(token: unknown): ConnCtx {
-    if (!(token instanceof ConnToken)) throw invalidArgument('token', 'a ConnToken, as conn.token() answers it', token)
+    if (!isInstance(token, ConnToken)) throw invalidArgument('token', 'a ConnToken, as conn.token() answers it', token)
     const conn = ConnToken.connOf(token)
     if (conn.dispatcher === this.dispatcher) return conn
     throw invalidArgument('token', `the token of a connection of worker ${this.workerId}`, token)

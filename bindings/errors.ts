@@ -178,6 +178,34 @@ export function invalidArgument(name: string, wanted: string, value: unknown): R
   return new RinglineError('ERR_RINGLINE_INVALID_ARGUMENT', `"${name}" must be ${wanted}; received ${describe(value)}`)
 }
 
+/** Reads a value of the user's, whose getters and traps may throw: that is then an invalid argument. */
+export function untrusted<T>(name: string, wanted: string, value: unknown, read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    if (cause instanceof RinglineError) throw cause
+    throw Object.assign(invalidArgument(name, wanted, value), { cause })
+  }
+}
+
+/** As `instanceof`, of a value whose prototype may be a trap. */
+export function isInstance<T>(value: unknown, type: { readonly prototype: T }): value is T {
+  try {
+    return value instanceof (type as unknown as new () => T)
+  } catch {
+    return false
+  }
+}
+
+/** As `Array.isArray`, of a value that may be a proxy that was revoked. */
+export function isArray(value: unknown): value is unknown[] {
+  try {
+    return Array.isArray(value)
+  } catch {
+    return false
+  }
+}
+
 /** An operation on a connection that has ended or belongs to someone else by now. */
 export function invalidConnection(what: string): RinglineError {
   return new RinglineError('ERR_RINGLINE_INVALID_CONNECTION', what)

@@ -13,6 +13,7 @@ import type { ParseResult } from './parse-result.js'
 import { FastBuffer } from './port.js'
 import { PAUSE, RESUME } from './protocol.js'
 import { byteLengthOf, bytesOf, requireAttached } from './send-data.js'
+import { isAborted, onAbort, reasonOf, signalOf } from './signal.js'
 
 /** Bytes nobody has taken, above which receiving pauses. */
 export const PAUSE_ABOVE_BYTES = 256 * 1024
@@ -119,8 +120,9 @@ export class Inbound {
   /** See ConnCtx.recvInto. */
   into(target: NodeJS.ArrayBufferView, options: ReceiveOptions | undefined): Promise<number> {
     if (this.waiting !== 'nobody' || this.parsing) return Promise.reject(busy())
-    if (options?.signal?.aborted) return Promise.reject(options.signal.reason)
     try {
+      const signal = signalOf(options)
+      if (isAborted(signal)) throw reasonOf(signal)
       const bytes = bytesOf(target)
       const length = byteLengthOf(bytes)
       if (length === 0) requireAttached(bytes)
@@ -240,9 +242,14 @@ export class Inbound {
   }
 
   private wait<T>(waiting: Waiting, options: ReceiveOptions | undefined): Promise<T> {
-    if (options?.signal !== undefined) {
-      if (options.signal.aborted) return Promise.reject(options.signal.reason)
-      this.listen(options.signal)
+    if (options !== undefined) {
+      try {
+        const signal = signalOf(options)
+        if (isAborted(signal)) throw reasonOf(signal)
+        this.unlisten = onAbort(signal, (reason) => this.cancel(reason))
+      } catch (error) {
+        return Promise.reject(error)
+      }
     }
     const promise = new Promise<T>(handOut as (resolve: (value: T) => void, reject: (reason: unknown) => void) => void)
     this.resolve = resolveMade
@@ -250,12 +257,6 @@ export class Inbound {
     this.waiting = waiting
     this.resumeIfPaused()
     return promise
-  }
-
-  private listen(signal: AbortSignal): void {
-    const abort = (): void => this.cancel(signal.reason)
-    signal.addEventListener('abort', abort, { once: true })
-    this.unlisten = () => signal.removeEventListener('abort', abort)
   }
 
   private settle(value: unknown): void {

@@ -89,8 +89,8 @@ export interface Place {
 const owned = new WeakMap<ArrayBufferLike, OwnedMemory>()
 
 /** Where a view lies in memory that Rust owns, or undefined when it is ordinary memory. */
-export function placeOf(data: unknown): Place | undefined {
-  const bytes = bytesOf(data)
+export function placeOf(data: unknown, name: string): Place | undefined {
+  const bytes = bytesOf(data, name, 'a Buffer, typed array or DataView')
   const memory = owned.get(bufferOf(bytes))
   return memory && { memory, offset: byteOffsetOf(bytes), length: byteLengthOf(bytes) }
 }

@@ -6,7 +6,7 @@ import { inspect } from 'node:util'
 import { currentWorker } from './current.js'
 import { type DiskOptions, requirePlace, waitFor } from './direct-io.js'
 import type { Facts, Outcome, Volumes } from './disk.js'
-import { invalidArgument, type RinglineError } from './errors.js'
+import { invalidArgument, isInstance, type RinglineError } from './errors.js'
 import { DEVICE_FLUSH, DEVICE_READ, DEVICE_WRITE } from './protocol.js'
 import { bytesOf } from './send-data.js'
 
@@ -86,10 +86,10 @@ export class NvmeDevice {
   begin(command: DeviceCommand, outcome: Outcome<number>): void {
     const { op, lba, numBlocks, buffer } = command
     if (this.closing !== undefined) throw this.volumes.closedError()
-    const place = buffer === undefined ? undefined : requirePlace(buffer)
+    const place = op === 'flush' ? undefined : requirePlace(buffer)
     if (place !== undefined) this.check(lba, numBlocks, place.length)
     const { slot, generation } = this.facts
-    const view = buffer === undefined ? undefined : bytesOf(buffer)
+    const view = place === undefined ? undefined : bytesOf(buffer)
     const words = { kind: KINDS[op], slot, generation, place, view, count: numBlocks, position: lba }
     this.volumes.submit({ ...words, syscall: op }, outcome)
   }
@@ -106,18 +106,18 @@ export class NvmeDevice {
    * blocks than the device takes at a time
    */
   read(lba: number, numBlocks: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number> {
-    return waitFor(options?.signal, (outcome) => this.begin({ op: 'read', lba, numBlocks, buffer }, outcome))
+    return waitFor(options, (outcome) => this.begin({ op: 'read', lba, numBlocks, buffer }, outcome))
   }
 
   /** Writes blocks; otherwise as {@link NvmeDevice.read}. */
   write(lba: number, numBlocks: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number> {
-    return waitFor(options?.signal, (outcome) => this.begin({ op: 'write', lba, numBlocks, buffer }, outcome))
+    return waitFor(options, (outcome) => this.begin({ op: 'write', lba, numBlocks, buffer }, outcome))
   }
 
   /** Makes durable what was written. Writes that have not ended may or may not be included: await them first. */
   async flush(options?: DiskOptions): Promise<void> {
     const command = { op: 'flush', lba: 0, numBlocks: 0, buffer: undefined } as const
-    await waitFor(options?.signal, (outcome) => this.begin(command, outcome))
+    await waitFor(options, (outcome) => this.begin(command, outcome))
   }
 
   /** Closes the device once what is in flight on it has ended; resolves then. */
@@ -148,6 +148,12 @@ export class NvmeDevice {
   }
 }
 
+/** Fails for anything but an open or closed device of this package. */
+export function requireDevice(device: unknown): NvmeDevice {
+  if (isInstance(device, NvmeDevice)) return device
+  throw invalidArgument('device', 'an NvmeDevice, as openNvmeDevice() answers it', device)
+}
+
 /**
  * Opens the generic character device of a namespace, such as `/dev/ng0n1`, on the worker that is chosen as `connect` chooses it.
  *
@@ -161,28 +167,28 @@ export async function openNvmeDevice(path: string, namespace: number): Promise<N
 }
 
 /** As {@link NvmeDevice.read}. */
-export function nvmeRead(
+export async function nvmeRead(
   device: NvmeDevice,
   lba: number,
   numBlocks: number,
   buffer: NodeJS.ArrayBufferView,
   options?: DiskOptions,
 ): Promise<number> {
-  return device.read(lba, numBlocks, buffer, options)
+  return requireDevice(device).read(lba, numBlocks, buffer, options)
 }
 
 /** As {@link NvmeDevice.write}. */
-export function nvmeWrite(
+export async function nvmeWrite(
   device: NvmeDevice,
   lba: number,
   numBlocks: number,
   buffer: NodeJS.ArrayBufferView,
   options?: DiskOptions,
 ): Promise<number> {
-  return device.write(lba, numBlocks, buffer, options)
+  return requireDevice(device).write(lba, numBlocks, buffer, options)
 }
 
 /** As {@link NvmeDevice.flush}. */
-export function nvmeFlush(device: NvmeDevice, options?: DiskOptions): Promise<void> {
-  return device.flush(options)
+export async function nvmeFlush(device: NvmeDevice, options?: DiskOptions): Promise<void> {
+  return requireDevice(device).flush(options)
 }

@@ -23,13 +23,18 @@ export const byteLengthOf = intrinsic<number>('byteLength')
 export const bufferOf = intrinsic<ArrayBufferLike>('buffer')
 /** The true place of a view in its memory. */
 export const byteOffsetOf = intrinsic<number>('byteOffset')
+const keysOf = Function.prototype.call.bind(Uint8Array.prototype.keys) as (view: Uint8Array) => unknown
 
 /**
  * The bytes of a view, whichever kind it is.
  *
  * @throws RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`
  */
-export function bytesOf(data: unknown): Uint8Array {
+export function bytesOf(
+  data: unknown,
+  name = 'data',
+  wanted = 'a string, Buffer, typed array or DataView',
+): Uint8Array {
   if (types.isUint8Array(data)) {
     // Another thread may grow shared memory, and a view that follows it, between measuring and copying: fix the length once.
     if (bufferOf(data) instanceof ArrayBuffer) return data
@@ -40,15 +45,20 @@ export function bytesOf(data: unknown): Uint8Array {
     return fixed(bufferOf(view), byteOffsetOf(view), byteLengthOf(view))
   }
   if (types.isDataView(data)) return ofDataView(data)
-  throw invalidArgument('data', 'a string, Buffer, typed array or DataView', data)
+  throw invalidArgument(name, wanted, data)
 }
 
 /** Fails when an empty view is empty because its memory is gone: sending nothing would hide the mistake. */
 export function requireAttached(view: Uint8Array): void {
   try {
-    fixed(bufferOf(view), 0, 0)
+    // Every method of typed arrays refuses a view whose memory was detached, or was shrunk to less than the view begins at.
+    keysOf(view)
   } catch {
-    throw invalidArgument('data', 'a view of memory that is still there; this memory was transferred elsewhere', view)
+    throw invalidArgument(
+      'data',
+      'a view of memory that is still there; this memory was transferred elsewhere or shrunk',
+      view,
+    )
   }
 }
 

@@ -5,7 +5,7 @@
 
 import type { ConnCtx } from './connection.js'
 import { CLOSED, CLOSING, WRITE_SHUT } from './connection-flags.js'
-import { invalidArgument, RinglineError } from './errors.js'
+import { invalidArgument, isArray, RinglineError, untrusted } from './errors.js'
 import { type GuardedSend, guardedSend, Release } from './guards.js'
 import { type Place, placeOf } from './memory.js'
 import { WATCH } from './protocol.js'
@@ -76,7 +76,7 @@ export class AsyncSendBuilder {
     const again = this.submitted
     this.submitted = true
     const submit = (): Promise<number> => {
-      if (!Array.isArray(parts)) throw invalidArgument('parts', 'an array of parts, as SendPart makes them', parts)
+      if (!isArray(parts)) throw invalidArgument('parts', 'an array of parts, as SendPart makes them', parts)
       if (!again) return queue(this.conn, [...this.parts, ...(parts as SendPart[])], release)
       throw new RinglineError('ERR_RINGLINE_INVALID_ARGUMENT', 'this send was submitted already: make a new one')
     }
@@ -111,18 +111,19 @@ function queue(conn: ConnCtx, parts: SendPart[], release: Release): Promise<numb
 /** Checks every part before anything is queued; empty ones are left out. */
 function check(parts: SendPart[]): Checked[] {
   requireAtMost(parts.length, MAX_IOVECS, 'parts')
-  requireAtMost(
-    parts.filter((part) => part !== null && typeof part === 'object' && 'guard' in part).length,
-    MAX_GUARDS,
-    'guards',
-  )
-  return parts.map(checkPart).filter((part) => part.length > 0)
+  const checked = parts.map(checkPart)
+  requireAtMost(checked.filter((part) => part.place !== undefined).length, MAX_GUARDS, 'guards')
+  return checked.filter((part) => part.length > 0)
 }
 
 function checkPart(part: SendPart): Checked {
+  return untrusted('part', 'made by SendPart', part, () => readPart(part))
+}
+
+function readPart(part: SendPart): Checked {
   if (typeof part !== 'object' || part === null) throw invalidArgument('part', 'made by SendPart', part)
   if ('guard' in part) {
-    const place = placeOf(part.guard)
+    const place = placeOf(part.guard, 'guard')
     if (place !== undefined) return { bytes: bytesOf(part.guard), place, length: place.length }
     const wanted = 'memory of allocGuard(), allocAligned() or a MemoryRegion, or a slice of it'
     throw invalidArgument('guard', wanted, part.guard)

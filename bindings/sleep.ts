@@ -6,6 +6,7 @@
 import { currentWorker } from './current.js'
 import { type Deadline, requireDeadline, requireDuration } from './deadline.js'
 import { Elapsed, invalidArgument } from './errors.js'
+import { isAborted, onAbort, reasonOf, signalOf } from './signal.js'
 import type { Timers } from './timers.js'
 
 /** Options of sleeps and timeouts. */
@@ -42,12 +43,12 @@ export async function sleepUntil(deadline: Deadline, options?: TimerOptions): Pr
  * `ERR_RINGLINE_NO_RUNTIME`
  */
 export function trySleep(ms: number, options?: TimerOptions): Promise<void> {
-  return rest(currentWorker('sleep').timers, performance.now() + requireDuration(ms), options?.signal)
+  return rest(currentWorker('sleep').timers, performance.now() + requireDuration(ms), signalOf(options))
 }
 
 /** As {@link trySleep}, until a deadline. */
 export function trySleepUntil(deadline: Deadline, options?: TimerOptions): Promise<void> {
-  return rest(currentWorker('sleepUntil').timers, requireDeadline(deadline), options?.signal)
+  return rest(currentWorker('sleepUntil').timers, requireDeadline(deadline), signalOf(options))
 }
 
 /**
@@ -75,22 +76,17 @@ export async function timeoutAt<T>(deadline: Deadline, task: Cancelable<T>, opti
  * `ERR_RINGLINE_NO_RUNTIME`
  */
 export function tryTimeout<T>(ms: number, task: Cancelable<T>, options?: TimerOptions): Promise<T> {
-  return limit(currentWorker('timeout').timers, performance.now() + requireDuration(ms), task, options?.signal)
+  return limit(currentWorker('timeout').timers, performance.now() + requireDuration(ms), task, signalOf(options))
 }
 
 /** As {@link tryTimeout}, with a deadline. */
 export function tryTimeoutAt<T>(deadline: Deadline, task: Cancelable<T>, options?: TimerOptions): Promise<T> {
-  return limit(currentWorker('timeoutAt').timers, requireDeadline(deadline), task, options?.signal)
+  return limit(currentWorker('timeoutAt').timers, requireDeadline(deadline), task, signalOf(options))
 }
 
 function rest(timers: Timers, deadline: number, signal: AbortSignal | undefined): Promise<void> {
-  if (signal?.aborted) return Promise.reject(signal.reason)
+  if (isAborted(signal)) return Promise.reject(reasonOf(signal))
   const { promise, resolve, reject } = settleable<void>()
-  const abort = (): void => {
-    timers.cancel(number)
-    reject(signal!.reason)
-  }
-  const forget = (): void => signal?.removeEventListener('abort', abort)
   const number = timers.arm(deadline, {
     due() {
       forget()
@@ -101,13 +97,16 @@ function rest(timers: Timers, deadline: number, signal: AbortSignal | undefined)
       reject(error)
     },
   })
-  signal?.addEventListener('abort', abort, { once: true })
+  const forget = onAbort(signal, (reason) => {
+    timers.cancel(number)
+    reject(reason)
+  })
   return promise
 }
 
 function limit<T>(timers: Timers, deadline: number, task: Cancelable<T>, signal: AbortSignal | undefined): Promise<T> {
   if (typeof task !== 'function') throw invalidArgument('task', 'a function that takes an AbortSignal', task)
-  if (signal?.aborted) return Promise.reject(signal.reason)
+  if (isAborted(signal)) return Promise.reject(reasonOf(signal))
   const { promise, resolve, reject } = settleable<T>()
   const controller = new AbortController()
   const giveUp = (reason: unknown): void => {
@@ -115,13 +114,12 @@ function limit<T>(timers: Timers, deadline: number, task: Cancelable<T>, signal:
     reject(reason)
     controller.abort(reason)
   }
-  const abort = (): void => giveUp(signal!.reason)
   const finish = (): void => {
     timers.cancel(number)
-    signal?.removeEventListener('abort', abort)
+    unlisten()
   }
   const number = timers.arm(deadline, { due: () => giveUp(new Elapsed()), stopped: giveUp })
-  signal?.addEventListener('abort', abort, { once: true })
+  const unlisten = onAbort(signal, giveUp)
   // An async function, so that a throw of the task is a rejection like any other.
   const run = async (): Promise<T> => await task(controller.signal)
   run().then(

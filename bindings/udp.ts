@@ -8,6 +8,7 @@ import type { Datagrams } from './datagrams.js'
 import { RinglineError } from './errors.js'
 import type { ReceiveOptions } from './inbound.js'
 import type { SendData } from './send-data.js'
+import { isAborted, onAbort, reasonOf, signalOf } from './signal.js'
 
 /** Datagrams that may wait for `recvFrom`; the newest beyond it are dropped. */
 export const QUEUE_DATAGRAMS_MAX = 4096
@@ -124,19 +125,16 @@ export class UdpCtx {
    */
   recvFrom(options?: ReceiveOptions): Promise<Datagram> {
     this.isPulled = true
-    if (this.resolve !== undefined) return Promise.reject(busy())
-    const datagram = this.take()
-    if (datagram !== undefined) return Promise.resolve(datagram)
-    if (this.sockets.isStopped) return Promise.reject(stopped())
-    const signal = options?.signal
-    if (signal?.aborted) return Promise.reject(signal.reason)
     return new Promise<Datagram>((resolve, reject) => {
+      const signal = signalOf(options)
+      if (this.resolve !== undefined) throw busy()
+      const datagram = this.take()
+      if (datagram !== undefined) return resolve(datagram)
+      if (this.sockets.isStopped) throw stopped()
+      if (isAborted(signal)) throw reasonOf(signal)
       this.resolve = resolve
       this.reject = reject
-      if (signal === undefined) return
-      const abort = (): void => this.fail(signal.reason)
-      signal.addEventListener('abort', abort, { once: true })
-      this.unlisten = () => signal.removeEventListener('abort', abort)
+      this.unlisten = onAbort(signal, (reason) => this.fail(reason))
     })
   }
 
