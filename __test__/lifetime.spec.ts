@@ -4,6 +4,9 @@ import { connect } from 'node:net'
 import test from 'ava'
 import { ending, start, until } from './serving.js'
 
+/** Rounds of what is tried again and again; `npm run test:long` asks for 1,000. */
+const rounds = process.env['RINGLINE_TEST_ROUNDS'] ?? '150'
+
 /** Starts the fixture and waits for its port. */
 async function listening(t: Parameters<typeof start>[0], how: string) {
   const child = start(t, 'lifetime', [how])
@@ -69,14 +72,26 @@ for (const [how, expected] of [
   })
 }
 
+for (const [how, flags, collections] of [
+  ['often', [], /, (?:[5-9]|\d{2,}) collections\n$/],
+  ['never', ['--min-semi-space-size=256', '--max-semi-space-size=256'], /, 0 collections\n$/],
+] as const) {
+  test.serial(`j6 every byte is right when garbage is collected ${how}`, async (t) => {
+    const { code, signal, output } = await ending(start(t, 'collection', [how], { flags: [...flags] }))
+    t.deepEqual([code, signal], [0, null], output)
+    t.regex(output, /^verified \d{7,} bytes/)
+    t.regex(output, collections)
+  })
+}
+
 test.serial('j4 worker.terminate() amid traffic, again and again, never crashes', async (t) => {
-  const { code, signal, output } = await ending(start(t, 'lifetime', ['terminate', '150']))
+  const { code, signal, output } = await ending(start(t, 'lifetime', ['terminate', rounds]))
   t.deepEqual([code, signal], [0, null], output)
-  t.is(output, 'terminated 150\n')
+  t.is(output, `terminated ${rounds}\n`)
 })
 
 test.serial('j12 16 threads start and end servers in random order', async (t) => {
-  const { code, signal, output } = await ending(start(t, 'many-threads', ['150']))
+  const { code, signal, output } = await ending(start(t, 'many-threads', [rounds]))
   t.deepEqual([code, signal], [0, null], output)
   t.regex(output, /^ended \d+\n$/)
 })

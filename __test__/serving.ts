@@ -109,10 +109,11 @@ export function start(
   t: ExecutionContext,
   fixture: string,
   args: string[] = [],
-  options: { uid?: number } = {},
+  options: { uid?: number; flags?: string[] } = {},
 ): ChildProcess {
   const path = fileURLToPath(new URL(`./fixtures/${fixture}.js`, import.meta.url))
-  const child = spawn(process.execPath, [path, ...args], { stdio: ['pipe', 'pipe', 'pipe'], ...options })
+  const { flags = [], ...rest } = options
+  const child = spawn(process.execPath, [...flags, path, ...args], { stdio: ['pipe', 'pipe', 'pipe'], ...rest })
   t.teardown(() => void child.kill('SIGKILL'))
   return child
 }
