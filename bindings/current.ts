@@ -41,10 +41,12 @@ export function removeRuntime(dispatchers: Dispatcher[]): void {
 /** The worker whose handler is running; elsewhere the workers of the runtime launched last, in turn. */
 export function currentWorker(wanted: string): Dispatcher {
   if (current !== undefined && !current.isStopped) return current
-  const running = runtimes.at(-1)?.filter((dispatcher) => !dispatcher.isStopped) ?? []
-  turn = (turn + 1) % Math.max(1, running.length)
-  const picked = running[turn]
-  if (picked !== undefined) return picked
+  const workers = runtimes[runtimes.length - 1] ?? []
+  for (let looked = 0; looked < workers.length; looked += 1) {
+    turn = (turn + 1) % workers.length
+    const picked = workers[turn]!
+    if (!picked.isStopped) return picked
+  }
   const message = `${wanted}() needs a running worker in this thread: launch one first, without bind() if no server is wanted`
   throw new RinglineError('ERR_RINGLINE_NO_RUNTIME', message)
 }

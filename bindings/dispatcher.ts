@@ -276,7 +276,7 @@ export class Dispatcher {
         this.datagrams.lost(slot, a, completions[at + 4]!)
         return
       case words.TIMER_DUE:
-        this.timers.due(a)
+        this.timers.wake(a)
         return
       case words.TICK:
         this.callDriver('onTick')

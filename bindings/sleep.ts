@@ -27,13 +27,21 @@ export type Cancelable<T> = (signal: AbortSignal) => T | PromiseLike<T>
  * `ERR_RINGLINE_INVALID_ARGUMENT`, `ERR_RINGLINE_NO_RUNTIME`, `ERR_RINGLINE_WORKER_STOPPED` when the worker ends meanwhile; or the signal's
  * reason
  */
-export async function sleep(ms: number, options?: TimerOptions): Promise<void> {
-  await trySleep(ms, options)
+export function sleep(ms: number, options?: TimerOptions): Promise<void> {
+  try {
+    return trySleep(ms, options)
+  } catch (error) {
+    return Promise.reject(error)
+  }
 }
 
 /** As {@link sleep}, until a deadline. One that has passed is met as soon as the worker comes by. */
-export async function sleepUntil(deadline: Deadline, options?: TimerOptions): Promise<void> {
-  await trySleepUntil(deadline, options)
+export function sleepUntil(deadline: Deadline, options?: TimerOptions): Promise<void> {
+  try {
+    return trySleepUntil(deadline, options)
+  } catch (error) {
+    return Promise.reject(error)
+  }
 }
 
 /**
@@ -84,21 +92,35 @@ export function tryTimeoutAt<T>(deadline: Deadline, task: Cancelable<T>, options
   return limit(currentWorker('timeoutAt').timers, requireDeadline(deadline), task, signalOf(options))
 }
 
+// A promise's two functions, handed out of its constructor without a closure per promise.
+let resolveMade: () => void
+let rejectMade: (reason: unknown) => void
+const handOut = (resolve: () => void, reject: (reason: unknown) => void): void => {
+  resolveMade = resolve
+  rejectMade = reject
+}
+
 function rest(timers: Timers, deadline: number, signal: AbortSignal | undefined): Promise<void> {
+  if (signal !== undefined) return restUnless(signal, timers, deadline)
+  const promise = new Promise<void>(handOut)
+  timers.arm(deadline, resolveMade, rejectMade)
+  return promise
+}
+
+function restUnless(signal: AbortSignal, timers: Timers, deadline: number): Promise<void> {
   if (isAborted(signal)) return Promise.reject(reasonOf(signal))
   const { promise, resolve, reject } = settleable<void>()
-  const number = timers.arm(deadline, {
-    due() {
-      forget()
-      resolve()
-    },
-    stopped(error) {
-      forget()
-      reject(error)
-    },
-  })
+  const due = (): void => {
+    forget()
+    resolve()
+  }
+  const stopped = (error: Error): void => {
+    forget()
+    reject(error)
+  }
+  const timer = timers.arm(deadline, due, stopped)
   const forget = onAbort(signal, (reason) => {
-    timers.cancel(number)
+    timers.cancel(timer)
     reject(reason)
   })
   return promise
@@ -115,10 +137,10 @@ function limit<T>(timers: Timers, deadline: number, task: Cancelable<T>, signal:
     controller.abort(reason)
   }
   const finish = (): void => {
-    timers.cancel(number)
+    timers.cancel(timer)
     unlisten()
   }
-  const number = timers.arm(deadline, { due: () => giveUp(new Elapsed()), stopped: giveUp })
+  const timer = timers.arm(deadline, () => giveUp(new Elapsed()), giveUp)
   const unlisten = onAbort(signal, giveUp)
   // An async function, so that a throw of the task is a rejection like any other.
   const run = async (): Promise<T> => await task(controller.signal)
