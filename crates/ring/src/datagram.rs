@@ -30,6 +30,41 @@ impl DatagramTemplate {
     }
 }
 
+/// Socket option and control message of UDP: the size of the datagrams that a send is to be cut into.
+const UDP_SEGMENT: libc::c_int = 103;
+
+/// The control data of a send that the kernel is to cut into datagrams: a `cmsghdr` and its number.
+#[repr(C)]
+#[derive(Debug)]
+pub struct SegmentControl {
+    header: libc::cmsghdr,
+    bytes: u16,
+    _padding: [u8; size_of::<usize>() - size_of::<u16>()],
+}
+
+impl SegmentControl {
+    /// No control data: the send is one datagram.
+    pub const NONE: (*mut libc::c_void, usize) = (std::ptr::null_mut(), 0);
+
+    /// Asks for datagrams of `bytes` each, of which the last may be shorter. The answer is what a message header has to
+    /// name; the memory must stay until the send has completed.
+    pub fn segments_of(&mut self, bytes: u16) -> (*mut libc::c_void, usize) {
+        self.bytes = bytes;
+        (std::ptr::from_mut(self).cast(), size_of::<Self>())
+    }
+}
+
+impl Default for SegmentControl {
+    fn default() -> Self {
+        // SAFETY: a control header is integers, for which zero is a value.
+        let mut header: libc::cmsghdr = unsafe { std::mem::zeroed() };
+        header.cmsg_len = (size_of::<libc::cmsghdr>() + size_of::<u16>()) as _;
+        header.cmsg_level = libc::SOL_UDP;
+        header.cmsg_type = UDP_SEGMENT;
+        Self { header, bytes: 0, _padding: Default::default() }
+    }
+}
+
 /// A datagram in a provided buffer.
 #[derive(Debug)]
 pub struct Datagram<'a> {

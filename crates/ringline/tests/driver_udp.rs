@@ -147,3 +147,44 @@ fn f7_datagrams_that_cannot_be_sent_give_their_slots_back() {
     bench.peer.send_to(b"alive", bench.address).unwrap();
     bench.turn_until(|host| host.datagrams.iter().any(|(_, bytes)| bytes == b"alive"));
 }
+
+#[test]
+fn datagrams_of_one_turn_to_one_peer_go_out_in_few_sends_and_arrive_one_each_in_order() {
+    let mut bench = Bench::new("127.0.0.1:0");
+    let peer = bench.peer.local_addr().unwrap();
+    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+    other.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    // Five of one size, the last of a run shorter; an empty one; one that is too long to be joined; then the other peer.
+    let sizes = [100, 100, 100, 100, 40, 100, 0, 1452, 1452, 1453, 1453];
+    let datagram = |index: usize| vec![index as u8 + 1; sizes[index]];
+    let before = bench.driver.metrics().completions;
+    for index in 0..sizes.len() {
+        bench.send(peer, &datagram(index)).unwrap();
+    }
+    bench.send(other.local_addr().unwrap(), b"other").unwrap();
+    bench.turn_until(|host| host.free.len() == SLOTS as usize);
+    let mut buffer = vec![0; 2000];
+    for index in 0..sizes.len() {
+        let (len, from) = bench.peer.recv_from(&mut buffer).unwrap();
+        assert_eq!(from, bench.address);
+        assert!(buffer[..len] == datagram(index), "datagram {index}: {len} bytes, {:?} …", buffer.first());
+    }
+    assert_eq!(other.recv(&mut buffer).unwrap(), 5);
+    // {100 × 4, 40}, {100}, {0}, {1452 × 2}, {1453}, {1453}, {other}.
+    assert_eq!(bench.driver.metrics().completions - before, 7);
+    assert_eq!(bench.driver.metrics().datagrams_sent, sizes.len() as u64 + 1);
+}
+
+#[test]
+fn f7_joined_datagrams_that_cannot_be_sent_fail_one_by_one() {
+    let mut bench = Bench::new("127.0.0.1:0");
+    for byte in 0..3 {
+        bench.send("[::1]:9".parse().unwrap(), &[byte; 10]).unwrap();
+    }
+    bench.turn_until(|host| host.failed == [Some(libc::EAFNOSUPPORT); 3] && host.free.len() == SLOTS as usize);
+    assert_eq!(bench.driver.metrics().datagram_errors, 3);
+    bench.send(bench.peer.local_addr().unwrap(), b"alive").unwrap();
+    bench.turn_until(|host| host.free.len() == SLOTS as usize);
+    let mut buffer = [0; 10];
+    assert_eq!(bench.peer.recv(&mut buffer).unwrap(), 5);
+}

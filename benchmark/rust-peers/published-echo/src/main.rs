@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::net::TcpListener;
 
-use published::{AsyncEventHandler, Config, ConnCtx, Error, ParseResult, RinglineBuilder};
+use published::{AsyncEventHandler, ConfigBuilder, ConnCtx, Error, ParseResult, RinglineBuilder};
 
 struct Echo;
 
@@ -35,9 +35,7 @@ fn free_port() -> u16 {
 }
 
 fn main() -> Result<(), Error> {
-    let mut config = Config::default();
-    config.worker.threads = 1;
-    config.worker.pin_to_core = false;
+    let config = ConfigBuilder::new().workers(1).pin_to_core(false).build()?;
     let port = free_port();
     let (_shutdown, workers) =
         RinglineBuilder::new(config).bind(([127, 0, 0, 1], port).into()).launch::<Echo>()?;

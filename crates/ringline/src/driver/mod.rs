@@ -31,6 +31,7 @@ mod submitter;
 mod timers;
 mod token;
 mod udp;
+mod udp_send;
 mod zero_copy;
 
 use std::io;
