@@ -122,8 +122,11 @@ export class DirectIoFile {
     const { slot, generation } = this.facts
     const place = op === 'fsync' ? undefined : this.check(op, offset, buffer)
     const view = place === undefined ? undefined : bytesOf(buffer)
-    const command = { kind: KINDS[op], slot, generation, place, view, count: place?.length ?? 0, position: offset }
-    this.volumes.submit({ ...command, syscall: op }, outcome)
+    const count = place?.length ?? 0
+    this.volumes.submit(
+      { kind: KINDS[op], slot, generation, place, view, count, position: offset, syscall: op },
+      outcome,
+    )
   }
 
   /**

@@ -17,7 +17,6 @@ import {
   REFUSED_TOO_MANY_OPEN,
   REFUSED_TOO_MANY_OPERATIONS,
 } from './protocol.js'
-import { bufferOf } from './send-data.js'
 
 const EOPNOTSUPP = 95
 
@@ -53,8 +52,10 @@ interface Opening extends Outcome<Facts> {
   path: string
 }
 
-interface Operation extends Outcome<number> {
-  syscall: string
+interface Operation {
+  readonly outcome: Outcome<number>
+  /** It keeps the memory that the worker reads or fills. */
+  readonly command: Command
 }
 
 /** An operation as it is submitted. */
@@ -63,7 +64,7 @@ export interface Command {
   readonly slot: number
   readonly generation: number
   readonly place: Place | undefined
-  /** The view that the place was found by, kept until the worker has read the command. */
+  /** The view that the place was found by, kept until the operation has ended. */
   readonly view: Uint8Array | undefined
   /** The word after the place: a length in bytes or blocks. */
   readonly count: number
@@ -128,14 +129,13 @@ export class Volumes {
     if (this.isStopped) throw this.stoppedError()
     if (this.inFlight >= this.operationsMax) throw this.tooMany()
     const number = this.freeNumbers.pop() ?? this.operations.length
-    this.operations[number] = { ...outcome, syscall: command.syscall }
+    this.operations[number] = { outcome, command }
     this.inFlight += 1
     const { port } = this.dispatcher
-    const { kind, slot, generation, place, view, count, position } = command
+    const { kind, slot, generation, place, count, position } = command
     const low = position | 0
     const high = Math.floor(position / 2 ** 32) | 0
     port.submit(kind, slot | (number << 16), generation, place?.memory.id ?? 0, place?.offset ?? 0, count, low, high)
-    if (view !== undefined) port.hold(bufferOf(view))
   }
 
   /** Closes a file or device when what is in flight on it has ended. */
@@ -167,9 +167,10 @@ export class Volumes {
     this.operations[number] = undefined
     this.freeNumbers.push(number)
     this.inFlight -= 1
-    if (errno === 0) operation.resolve(bytes)
-    else if (failure !== undefined) operation.reject(failure)
-    else operation.reject(refused === 0 ? systemError(errno, operation.syscall) : this.refusedError(refused))
+    const { outcome, command } = operation
+    if (errno === 0) outcome.resolve(bytes)
+    else if (failure !== undefined) outcome.reject(failure)
+    else outcome.reject(refused === 0 ? systemError(errno, command.syscall) : this.refusedError(refused))
   }
 
   /** A file or device is closed. */
@@ -181,7 +182,7 @@ export class Volumes {
 
   /** The worker has ended: nothing more will be told. */
   stop(): void {
-    const pending = [...this.openings.values(), ...this.operations]
+    const pending = [...this.openings.values(), ...this.operations.map((operation) => operation?.outcome)]
     this.openings.clear()
     this.operations.length = 0
     for (const outcome of pending) outcome?.reject(this.stoppedError())

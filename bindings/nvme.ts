@@ -90,8 +90,10 @@ export class NvmeDevice {
     if (place !== undefined) this.check(lba, numBlocks, place.length)
     const { slot, generation } = this.facts
     const view = place === undefined ? undefined : bytesOf(buffer)
-    const words = { kind: KINDS[op], slot, generation, place, view, count: numBlocks, position: lba }
-    this.volumes.submit({ ...words, syscall: op }, outcome)
+    this.volumes.submit(
+      { kind: KINDS[op], slot, generation, place, view, count: numBlocks, position: lba, syscall: op },
+      outcome,
+    )
   }
 
   /**
