@@ -4,10 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
-use bytes::Bytes;
-use ringline::{
-    AsyncEventHandler, Config, ConnCtx, Error, GuardBox, ParseResult, RinglineBuilder, connect_with_timeout, join,
-};
+use ringline::{AsyncEventHandler, Config, ConnCtx, Error, RinglineBuilder, connect_with_timeout, join};
 
 const CONNECT_TIMEOUT_MS: u64 = 5000;
 
@@ -26,7 +23,9 @@ impl AsyncEventHandler for Proxy {
         async move {
             match connect_with_timeout(upstream, CONNECT_TIMEOUT_MS).await {
                 Ok(server) => {
-                    join(pass_on(client, server), pass_on(server, client)).await;
+                    // The bytes pass within the worker, half-closes included, no faster than the receiver reads.
+                    let (there, back) = join(client.pipe(server), server.pipe(client)).await;
+                    there.and(back).map_or_else(|error| eprintln!("a connection broke: {error}"), drop);
                     // The client's connection is closed with its task; this one belongs to no task.
                     server.close();
                 }
@@ -36,29 +35,6 @@ impl AsyncEventHandler for Proxy {
     }
 }
 
-/// Passes on what one side sends, and in the end that it has finished. Waiting for each piece to be sent is what slows a
-/// sender down to the pace of its receiver.
-async fn pass_on(from: ConnCtx, to: ConnCtx) {
-    loop {
-        let mut piece = Bytes::new();
-        let take = |bytes: Bytes| {
-            piece = bytes;
-            ParseResult::Consumed(piece.len())
-        };
-        if from.with_bytes(take).await == 0 {
-            return to.shutdown_write();
-        }
-        if to.send_parts().guard(GuardBox::new(piece)).submit_await().await.is_err() {
-            return from.close();
-        }
-    }
-}
-
-/// Each connection has two pieces on their way at most, and those that the peers have not acknowledged.
-pub(crate) fn config() -> Result<Config, Error> {
-    Config::builder().send_slab_slots(100_000).build()
-}
-
 fn main() -> Result<(), Error> {
     let mut addresses = std::env::args().skip(1).map(|argument| argument.parse::<SocketAddr>());
     let (Some(Ok(listen)), Some(Ok(upstream))) = (addresses.next(), addresses.next()) else {
@@ -66,6 +42,6 @@ fn main() -> Result<(), Error> {
         std::process::exit(2);
     };
     UPSTREAM.get_or_init(|| upstream);
-    let (_proxy, workers) = RinglineBuilder::new(config()?).bind(listen).launch::<Proxy>()?;
+    let (_proxy, workers) = RinglineBuilder::new(Config::default()).bind(listen).launch::<Proxy>()?;
     workers.into_iter().try_for_each(|worker| worker.join().expect("the worker does not panic"))
 }

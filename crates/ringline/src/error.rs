@@ -26,6 +26,9 @@ pub enum Error {
     },
     /// The connection is closed, or being closed from this side.
     InvalidConnection,
+    /// That direction of the connection is taken: by a [pipe](crate::ConnCtx::pipe), or, for the source of a new one, by a
+    /// reader or a receive sink.
+    PipeBusy,
     /// There are not enough free slots in the send copy pool. Nothing was queued; slots come back as the kernel takes
     /// what is queued.
     SendPoolExhausted {
@@ -192,6 +195,9 @@ impl fmt::Display for Error {
                 write!(f, "all {limit} connection slots of this worker are taken; raise max_connections")
             }
             Self::InvalidConnection => f.write_str("the connection is closed"),
+            Self::PipeBusy => f.write_str(
+                "this direction of the connection is taken by a pipe, a reader or a receive sink; wait for its end",
+            ),
             Self::SendPoolExhausted { needed, free } => write!(
                 f,
                 "the send needs {needed} slots of the copy pool and {free} are free; wait for earlier sends, or raise \

@@ -81,7 +81,7 @@ pub use nvme::{
 pub use region::{MemoryRegion, RegionGuard};
 pub use runtime::{
     AsyncSendBuilder, ChainBuilder, ConnCtx, ConnectFuture, Deadline, DiskIoFuture, DiskSyncFuture, Either, Either3,
-    Join, Join3, MAX_GUARDS, MAX_IOVECS, OpenDeviceFuture, OpenFileFuture, ParseResult, RECV_HIGH_WATER,
+    Join, Join3, MAX_GUARDS, MAX_IOVECS, OpenDeviceFuture, OpenFileFuture, ParseResult, PipeFuture, RECV_HIGH_WATER,
     RecvReadyFuture, Select, Select3, SendBuilder, SendFuture, SendPart, SleepFuture, TaskId, TimeoutFuture,
     UDP_QUEUE_BYTES_MAX, UDP_QUEUE_DATAGRAMS_MAX, UdpCtx, UdpRecvFuture, WithBytesFuture, WithDataFuture, WorkerUsage,
     connect, connect_with_timeout, join, join3, request_shutdown, select, select3, sleep, sleep_until, spawn, timeout,

@@ -97,6 +97,7 @@ members! { MEMBERS:
     ConnCtx::with_bytes(conn: &ConnCtx, parse: ParseBytes);
     ConnCtx::try_with_data(conn: &ConnCtx, parse: Parse);
     ConnCtx::recv_ready(conn: &ConnCtx);
+    ConnCtx::pipe(conn: &ConnCtx, to: ConnCtx);
     ConnCtx::set_recv_sink(conn: &ConnCtx, address: *mut u8, len: usize);
     ConnCtx::take_recv_sink(conn: &ConnCtx);
     ConnCtx::send_nowait(conn: &ConnCtx, data: Bytes);

@@ -89,9 +89,7 @@ fn the_cache_example_keeps_values_and_frees_their_places() {
 fn the_proxy_example_passes_everything_on_both_ways_and_the_ends_too() {
     let echo = Running::server::<echo::Echo>(config());
     proxy::UPSTREAM.set(echo.address()).unwrap();
-    let mut settings = proxy::config().unwrap();
-    settings.worker.threads = 1;
-    let proxy = launch::<proxy::Proxy>(settings);
+    let proxy = Running::server::<proxy::Proxy>(config());
     let mut clients: Vec<_> = (0..8).map(|_| proxy.connect()).collect();
     for (seed, client) in clients.iter().enumerate() {
         write_and_finish(client, pattern(2 << 20, seed as u64));

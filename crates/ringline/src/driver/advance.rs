@@ -43,6 +43,7 @@ impl<K: Kernel> Driver<K> {
                 if connection.receive == Receive::Off {
                     self.arm_receive(conn);
                 }
+                self.end_pipes_of(conn, 0, true);
                 self.touch(conn);
                 true
             }
@@ -71,6 +72,8 @@ impl<K: Kernel> Driver<K> {
             Phase::Open | Phase::Flushing | Phase::Lingering => {
                 connection.error = error.map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO));
                 connection.phase = Phase::Ending;
+                let errno = connection.error;
+                self.end_pipes_of(conn, errno, false);
                 self.touch(conn);
             }
         }
@@ -189,6 +192,7 @@ impl<K: Kernel> Driver<K> {
             Phase::Open | Phase::Flushing => {
                 connection.error = errno;
                 connection.phase = Phase::Ending;
+                self.end_pipes_of(conn, errno, false);
             }
             // The FIN of this side is out: how the peer ends its side is no longer of interest.
             Phase::Lingering => connection.phase = Phase::Ending,

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use ringline_ring::SocketAddress;
 
+use super::pipe::NO_PIPE;
 use super::send::Gather;
 use super::send_queue::SendQueue;
 use super::timers::TimerId;
@@ -122,6 +123,10 @@ pub(super) struct Connection<S> {
     /// The limit of the connect or of the lingering, or the next look for room.
     pub(super) timer: Option<TimerId>,
     pub(super) gather: Option<Box<Gather>>,
+    /// The pipe that takes what is received, or `NO_PIPE`.
+    pub(super) pipe_out: u32,
+    /// The pipe that brings what is sent, or `NO_PIPE`.
+    pub(super) pipe_in: u32,
     pub(super) connecting: Option<Box<Connecting>>,
     /// The socket beside its place in the file table, for the calls that are no operations.
     pub(super) socket: Option<S>,
@@ -164,6 +169,8 @@ impl<S> Connection<S> {
             sent: 0,
             timer: None,
             gather: None,
+            pipe_out: NO_PIPE,
+            pipe_in: NO_PIPE,
             connecting: None,
             socket: None,
             peer,

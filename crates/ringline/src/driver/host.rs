@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use ringline_ring::{DeviceFacts, FileFacts, Kernel};
 
-use super::{Chunk, CommandCompletion, ConnToken, DeviceToken, FileCompletion, FileToken, UdpToken};
+use super::{Chunk, CommandCompletion, ConnToken, DeviceToken, FileCompletion, FileToken, PipeEnd, UdpToken};
 
 /// Receives what happens in a [`Driver`](super::Driver).
 pub trait Host<K: Kernel> {
@@ -42,6 +42,11 @@ pub trait Host<K: Kernel> {
 
     /// The connection is gone and its slot is free. `error` tells why, unless it was closed from this side.
     fn closed(&mut self, conn: ConnToken, error: Option<io::Error>);
+
+    /// A pipe that was made with this `key` has ended, after `moved` bytes.
+    fn pipe_ended(&mut self, key: u64, moved: u64, end: PipeEnd) {
+        let _ = (key, moved, end);
+    }
 
     /// The memory of a guard is free again. `key` is the one it was queued with.
     fn guard_released(&mut self, key: u64) {

@@ -18,6 +18,7 @@ mod metrics;
 mod nvme;
 mod nvme_refused;
 mod nvme_status;
+mod pipe;
 mod receive;
 mod receive_buffers;
 mod send;
@@ -51,6 +52,7 @@ pub use metrics::Metrics;
 pub use nvme::{CommandCompletion, DeviceToken, NvmeOp};
 pub use nvme_refused::{NvmeError, NvmeRefused};
 pub use nvme_status::NvmeStatus;
+pub use pipe::{PipeEnd, PipeRefused};
 pub use receive_buffers::SLAB_BYTES;
 pub use send::{GATHER_MAX, SendRefused};
 pub use send_memory::SendMemory;
@@ -68,6 +70,7 @@ use connection::Connection;
 use files::Files;
 use kind::Kind;
 use nvme::Devices;
+use pipe::Pipes;
 use receive_buffers::ReceiveBuffers;
 use send::Gather;
 use send_queue::Pieces;
@@ -128,6 +131,7 @@ pub struct Driver<K: Kernel> {
     #[allow(clippy::vec_box)]
     gathers: Vec<Box<Gather>>,
     chains: Chains,
+    pipes: Pipes,
     send_memory: Arc<SendMemory>,
     acceptor: Acceptor,
     udp: Udp,
@@ -175,6 +179,7 @@ impl<K: Kernel> Driver<K> {
             pieces: Pieces::new(),
             gathers: Vec::new(),
             chains: Chains::new(),
+            pipes: Pipes::new(),
             send_memory,
             acceptor: Acceptor::new(),
             zero_copy: ZeroCopy::new(settings.guards_max, settings.zero_copy_threshold),
@@ -202,7 +207,11 @@ impl<K: Kernel> Driver<K> {
         let stuck = self.submitter.retry();
         let sent = std::mem::take(&mut self.sends_submitted);
         let waiting = self.receives_wait();
-        let wait = if stuck || sent || waiting { Wait::Poll } else { self.limit_wait(wait) };
+        let told = self.pipes.has_news();
+        if told {
+            self.tell_pipes(host);
+        }
+        let wait = if stuck || sent || waiting || told { Wait::Poll } else { self.limit_wait(wait) };
         self.metrics.enters += 1;
         let entered = self.submitter.kernel.enter(wait)?;
         self.now = self.submitter.kernel.now();
@@ -258,6 +267,9 @@ impl<K: Kernel> Driver<K> {
             let count = self.submitter.kernel.reap(&mut batch);
             for completion in &batch[..count] {
                 self.complete(host, *completion);
+                if self.pipes.has_news() {
+                    self.tell_pipes(host);
+                }
             }
             done += count;
             if count < REAP_BATCH {

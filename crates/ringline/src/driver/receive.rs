@@ -4,6 +4,7 @@ use ringline_ring::{Completion, Kernel, Op};
 
 use super::connection::{Phase, Receive};
 use super::kind::Kind;
+use super::pipe::NO_PIPE;
 use super::slab_handle::SlabHandle;
 use super::slabs::Chunk;
 use super::{ConnToken, Driver, Due, Host, file_of};
@@ -176,11 +177,15 @@ impl<K: Kernel> Driver<K> {
         if connection.phase != Phase::Open {
             return self.discard(chunk);
         }
+        let pipe = connection.pipe_out;
         match chunk {
             Some(chunk) => {
                 self.metrics.chunks += 1;
                 self.metrics.bytes_received += u64::from(chunk.len);
-                host.received(conn, chunk);
+                let left = if pipe == NO_PIPE { Some(chunk) } else { self.pass_on(pipe, chunk) };
+                if let Some(chunk) = left {
+                    host.received(conn, chunk);
+                }
             }
             // Bytes were received, but there is nowhere to find them: going on would lose part of the stream.
             None => self.fail(host, conn, libc::ENOBUFS),
@@ -197,7 +202,11 @@ impl<K: Kernel> Driver<K> {
         let Some(connection) = self.connection(conn) else { return };
         connection.receive = Receive::Ended;
         if connection.phase == Phase::Open {
+            let pipe = connection.pipe_out;
             host.receive_ended(conn);
+            if pipe != NO_PIPE {
+                self.source_finished(pipe);
+            }
         }
     }
 

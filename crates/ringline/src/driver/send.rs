@@ -7,6 +7,7 @@ use ringline_ring::{Completion, Kernel, Op, PinnedMessage};
 
 use super::connection::{Phase, Receive, Sending};
 use super::kind::Kind;
+use super::pipe::NO_PIPE;
 use super::send_queue::{Origin, Piece, SendQueue};
 use super::slabs::Chunk;
 use super::{ConnToken, Driver, Due, Host, file_of};
@@ -259,8 +260,12 @@ impl<K: Kernel> Driver<K> {
         connection.waits = 0;
         connection.sent += u64::from(sent);
         self.metrics.bytes_sent += u64::from(sent);
+        let pipe = connection.pipe_in;
         if connection.announced {
             host.sent(conn, connection.sent);
+        }
+        if pipe != NO_PIPE {
+            self.target_sent(pipe);
         }
     }
 

@@ -137,6 +137,16 @@ impl Pieces {
         false
     }
 
+    /// Whether a queue has more than so many pieces.
+    pub(super) fn exceeds(&self, queue: &SendQueue, most: usize) -> bool {
+        let mut index = queue.head;
+        for _ in 0..most {
+            let Some(node) = self.nodes.get(index as usize) else { return false };
+            index = node.next;
+        }
+        index != NONE
+    }
+
     /// Names up to `into.len()` of the oldest pieces as vectors; returns how many, and whether the queue ends there.
     pub(super) fn gather(&self, queue: &SendQueue, into: &mut [libc::iovec]) -> (usize, bool) {
         let mut index = queue.head;

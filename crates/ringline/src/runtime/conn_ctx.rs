@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use super::connection::Phase;
+use super::connection::{Phase, Sends};
 use super::{
-    AsyncSendBuilder, ChainBuilder, ConnectFuture, Inner, ParseResult, RecvReadyFuture, SendFuture, WithBytesFuture,
-    WithDataFuture, connect, connect_with_timeout, with_worker,
+    AsyncSendBuilder, ChainBuilder, ConnectFuture, Inner, ParseResult, PipeFuture, RecvReadyFuture, SendFuture,
+    WithBytesFuture, WithDataFuture, connect, connect_with_timeout, with_worker,
 };
 use crate::Error;
 use crate::driver::ConnToken;
@@ -54,7 +54,7 @@ impl Inner {
         if let Some(connection) = self.host.connections.get(conn)
             && connection.phase == Phase::Open
         {
-            connection.send_ended = true;
+            connection.sends = Sends::Ended;
             self.driver.shutdown_write(conn);
         }
     }
@@ -268,6 +268,31 @@ impl ConnCtx {
     /// Ends the connection's pending receives: they resolve to 0, and the stream can still be read.
     pub fn cancel(&self) {
         with_worker(|inner| inner.cancel(self.token));
+    }
+
+    /// Passes on what this connection receives, to `to`, until the end of the stream: from the memory that it was received
+    /// into, without a copy and without a task. Begins at the call, with what is buffered.
+    ///
+    /// The peer's FIN is passed on, too, as by [`shutdown_write`](Self::shutdown_write): the future then resolves to the
+    /// number of bytes moved, when the kernel has taken all of them. Receiving pauses while `to` is full. Meanwhile
+    /// other sends to `to` are refused, and readers of this connection wait. A proxy pipes both directions:
+    ///
+    /// ```no_run
+    /// # async fn example(client: ringline::ConnCtx, server: ringline::ConnCtx) {
+    /// let (sent, received) = ringline::join(client.pipe(server), server.pipe(client)).await;
+    /// # let _ = (sent, received); }
+    /// ```
+    ///
+    /// When the pipe fails, neither connection is closed and no FIN is sent, since not everything has arrived. Dropping the
+    /// future stops the pipe: what it has passed on goes out, what comes later is read from this connection as before.
+    ///
+    /// # Errors
+    ///
+    /// The future yields [`Error::InvalidConnection`] when either connection is closed from this side, [`Error::Io`] when
+    /// one fails, [`Error::PipeBusy`] when either is part of a pipe in that direction, a reader has the bytes of this one
+    /// in hand or it has a receive sink; [`Error::Io`] (EPIPE) when `to` was shut down for writing.
+    pub fn pipe(&self, to: Self) -> PipeFuture {
+        PipeFuture::new(self.token, to.token)
     }
 
     /// Connects to another peer; see [`connect`].

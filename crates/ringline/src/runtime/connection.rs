@@ -6,6 +6,7 @@ use super::accumulator::Accumulator;
 use super::arrivals::Chain;
 use super::sink::Sink;
 use super::waiters::Waiters;
+use crate::Error;
 use crate::driver::ConnToken;
 
 /// The generation of a slot that had no occupant yet; the driver counts from 1.
@@ -24,6 +25,17 @@ pub(crate) enum Phase {
     Closed,
 }
 
+/// What becomes of a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sends {
+    /// It is queued.
+    Open,
+    /// It is refused: a pipe sends.
+    Piped,
+    /// It is refused: FIN was asked for.
+    Ended,
+}
+
 /// One connection.
 pub(crate) struct Connection {
     pub(crate) generation: u32,
@@ -32,8 +44,8 @@ pub(crate) struct Connection {
     pub(crate) receive_ended: bool,
     /// The driver was asked to stop receiving.
     pub(crate) paused: bool,
-    /// FIN was asked for: nothing more can be sent.
-    pub(crate) send_ended: bool,
+    /// Whether tasks may send.
+    pub(crate) sends: Sends,
     /// The buffered bytes are with a closure of the user's.
     pub(crate) lent: bool,
     /// How often pending receives were cancelled.
@@ -63,7 +75,7 @@ impl Connection {
             phase,
             receive_ended: false,
             paused: false,
-            send_ended: false,
+            sends: Sends::Open,
             lent: false,
             cancels: 0,
             chunks: Chain::EMPTY,
@@ -75,6 +87,17 @@ impl Connection {
             readers: Waiters::new(),
             senders: Waiters::new(),
             error: None,
+        }
+    }
+
+    /// Whether a task may send.
+    #[inline]
+    pub(crate) fn check_sends(&self) -> Result<(), Error> {
+        match (self.phase, self.sends) {
+            (Phase::Open, Sends::Open) => Ok(()),
+            (Phase::Open, Sends::Piped) => Err(Error::PipeBusy),
+            (Phase::Open, Sends::Ended) => Err(Error::Io(io::ErrorKind::BrokenPipe.into())),
+            _ => Err(Error::InvalidConnection),
         }
     }
 

@@ -10,7 +10,9 @@ use ringline_ring::{DeviceFacts, FileFacts, Uring};
 use super::AsyncHost;
 use super::arrivals::Chain;
 use super::connection::Phase;
-use crate::driver::{Chunk, CommandCompletion, ConnToken, DeviceToken, FileCompletion, FileToken, Host, UdpToken};
+use crate::driver::{
+    Chunk, CommandCompletion, ConnToken, DeviceToken, FileCompletion, FileToken, Host, PipeEnd, UdpToken,
+};
 
 impl Host<Uring> for AsyncHost {
     fn incoming(&mut self, socket: OwnedFd) {
@@ -83,6 +85,10 @@ impl Host<Uring> for AsyncHost {
 
     fn trim(&mut self) -> bool {
         self.accumulators.trim()
+    }
+
+    fn pipe_ended(&mut self, key: u64, moved: u64, end: PipeEnd) {
+        self.pipe_over(key, moved, end);
     }
 
     fn guard_released(&mut self, _key: u64) {

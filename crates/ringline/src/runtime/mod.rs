@@ -16,6 +16,7 @@ mod disk;
 mod disk_futures;
 mod events;
 mod outcomes;
+mod pipe;
 mod receive;
 mod receive_futures;
 mod send;
@@ -47,6 +48,7 @@ pub use connect::{ConnectFuture, connect, connect_with_timeout};
 pub use datagrams::{UDP_QUEUE_BYTES_MAX, UDP_QUEUE_DATAGRAMS_MAX};
 pub use deadline::Deadline;
 pub use disk_futures::{DiskIoFuture, DiskSyncFuture, OpenDeviceFuture, OpenFileFuture};
+pub use pipe::PipeFuture;
 pub use receive::RECV_HIGH_WATER;
 pub use receive_futures::{ParseResult, RecvReadyFuture, WithBytesFuture, WithDataFuture};
 pub use send::SendFuture;
@@ -71,6 +73,7 @@ use connect::Attempt;
 use connection::Connections;
 use datagrams::Datagrams;
 use disk::Disk;
+use pipe::Pipes;
 use send::SendPool;
 use sleeps::Sleeps;
 use tasks::Tasks;
@@ -109,6 +112,7 @@ pub(crate) struct AsyncHost {
     /// Outbound connections that the handler asked for and that stand now.
     established: Vec<ConnToken>,
     disk: Disk,
+    pipes: Pipes,
     foreign: ForeignWakes,
     /// The driver holds guards that are to be dropped.
     guards_released: bool,
@@ -139,6 +143,7 @@ impl Core {
             incoming: Vec::new(),
             established: Vec::new(),
             disk: Disk::new(),
+            pipes: Pipes::default(),
             foreign: ForeignWakes::new(),
             guards_released: false,
             // Messages may have been posted before the doorbell was known.

@@ -51,11 +51,7 @@ impl Inner {
     /// Queues all of `data` or nothing; returns the position of its end in the connection's stream.
     pub(crate) fn send(&mut self, conn: ConnToken, data: &[u8]) -> Result<u64, Error> {
         let Self { driver, host } = self;
-        let connection = host.connections.get(conn).filter(|connection| connection.phase == Phase::Open);
-        let connection = connection.ok_or(Error::InvalidConnection)?;
-        if connection.send_ended {
-            return Err(Error::Io(io::ErrorKind::BrokenPipe.into()));
-        }
+        host.connections.get(conn).ok_or(Error::InvalidConnection)?.check_sends()?;
         let room = driver.appendable(conn) as usize;
         let (front, rest) = data.split_at(room.min(data.len()));
         let slot_size = driver.send_memory().slot_size() as usize;

@@ -1,8 +1,5 @@
 //! Sends of several parts, copied and zero-copy, in order and all or nothing.
 
-use std::io;
-
-use super::connection::Phase;
 use super::{Inner, SendFuture, with_worker};
 use crate::Error;
 use crate::driver::ConnToken;
@@ -103,11 +100,7 @@ impl Inner {
 
     /// Whether the connection takes bytes.
     pub(super) fn check_open(&mut self, conn: ConnToken) -> Result<(), Error> {
-        let connection = self.host.connections.get(conn).filter(|connection| connection.phase == Phase::Open);
-        if connection.ok_or(Error::InvalidConnection)?.send_ended {
-            return Err(Error::Io(io::ErrorKind::BrokenPipe.into()));
-        }
-        Ok(())
+        self.host.connections.get(conn).ok_or(Error::InvalidConnection)?.check_sends()
     }
 
     /// Whether there are slots and guards for all parts, and the guards' memory lies in their regions. Unless they are
