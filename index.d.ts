@@ -416,6 +416,26 @@ export declare class ConnCtx {
     recvInto(buffer: NodeJS.ArrayBufferView, options?: ReceiveOptions): Promise<number>;
     /** The received chunks, one after the other; ends quietly when the stream does. Leaving the loop early leaves the connection open. */
     [Symbol.asyncIterator](): AsyncIterableIterator<Buffer>;
+    /**
+     * Passes on what this connection receives, to another one of the same worker, until the end of the stream. The bytes go out from the
+     * memory that they were received into, on the ring thread: nothing of them enters JavaScript. What is buffered goes first.
+     *
+     * The peer's FIN is passed on as well, as by {@link ConnCtx.shutdownWrite}. Receiving pauses while the other connection is full. While
+     * the pipe lasts, other sends on `to` fail with `ERR_RINGLINE_PIPE_BUSY`, and its `bufferedAmount` does not count what the pipe
+     * has under way. A proxy pipes both directions: `await Promise.all([client.pipe(server), server.pipe(client)])`.
+     *
+     * When a pipe ends early, neither connection is closed and no FIN is sent, since not everything has arrived. What has been passed on goes
+     * out; what comes later is received here, by whoever asks for it with `withData` and its like.
+     *
+     * @param to - another connection of the same worker, such as one made with {@link ConnCtx.connect}; or this one, which echoes
+     * @param options - a signal that stops the pipe; so does {@link ConnCtx.cancel}
+     * @returns the number of bytes moved, when the kernel has taken all of them
+     * @throws (as a rejection) the system error of the connection that failed; RinglineError `ERR_RINGLINE_INVALID_CONNECTION` when one of
+     * them was closed; `ERR_RINGLINE_DIFFERENT_WORKER`; `ERR_RINGLINE_RECEIVE_BUSY` while a receiving call or another pipe of this
+     * connection is pending; `ERR_RINGLINE_PIPE_BUSY` when another pipe sends on `to`; `ERR_RINGLINE_WRITE_AFTER_SHUTDOWN`;
+     * `ERR_RINGLINE_INVALID_ARGUMENT`; `ERR_RINGLINE_CANCELED`; the signal's reason
+     */
+    pipe(to: ConnCtx, options?: PipeOptions): Promise<number>;
     /** As the function {@link connect}, on the worker of this connection. */
     connect(address: AddressInput, options?: ConnectOptions): Promise<ConnCtx>;
     /** As the function {@link connectWithTimeout}, on the worker of this connection. */
@@ -886,6 +906,12 @@ export declare const ParseResult: {
     readonly NeedMore: 0;
 };
 
+/** Options of {@link ConnCtx.pipe}. */
+export declare interface PipeOptions {
+    /** Stops the pipe: the promise rejects with the signal's reason, and no byte is lost. */
+    readonly signal?: AbortSignal;
+}
+
 /** Options of the receiving methods. */
 export declare interface ReceiveOptions {
     /** Ends the waiting; the promise rejects with the signal's reason. */
@@ -984,7 +1010,7 @@ export declare class RinglineError extends Error {
 }
 
 /** The codes of errors that do not come from the operating system. They are stable: a message may change, a code does not. */
-export declare type RinglineErrorCode = 'ERR_RINGLINE_BLOCKED_BY_SECCOMP' | 'ERR_RINGLINE_BUFFER_REGISTRATION' | 'ERR_RINGLINE_CANCELED' | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED' | 'ERR_RINGLINE_DEVICE_LIMIT_REACHED' | 'ERR_RINGLINE_DISABLED_BY_SYSCTL' | 'ERR_RINGLINE_ELAPSED' | 'ERR_RINGLINE_EXTERNAL_MEMORY' | 'ERR_RINGLINE_FILE_LIMIT_REACHED' | 'ERR_RINGLINE_GUARD_LIMIT_REACHED' | 'ERR_RINGLINE_HANDLER_FAILED' | 'ERR_RINGLINE_INVALID_ADDRESS' | 'ERR_RINGLINE_INVALID_ARGUMENT' | 'ERR_RINGLINE_INVALID_CONFIG' | 'ERR_RINGLINE_INVALID_CONNECTION' | 'ERR_RINGLINE_INVALID_DEVICE' | 'ERR_RINGLINE_INVALID_FILE' | 'ERR_RINGLINE_INVALID_PARSE_RESULT' | 'ERR_RINGLINE_IO_URING_UNAVAILABLE' | 'ERR_RINGLINE_KERNEL_TOO_OLD' | 'ERR_RINGLINE_MISALIGNED' | 'ERR_RINGLINE_NATIVE_LIBRARY' | 'ERR_RINGLINE_NOT_ENABLED' | 'ERR_RINGLINE_NO_RUNTIME' | 'ERR_RINGLINE_NVME_STATUS' | 'ERR_RINGLINE_OPERATION_LIMIT_REACHED' | 'ERR_RINGLINE_OUT_OF_MEMORY' | 'ERR_RINGLINE_PIN_FAILED' | 'ERR_RINGLINE_READ_ONLY_FILE' | 'ERR_RINGLINE_RECEIVE_BUSY' | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED' | 'ERR_RINGLINE_RESOURCE_LIMIT' | 'ERR_RINGLINE_RING_SETUP' | 'ERR_RINGLINE_SEND_IN_FLIGHT' | 'ERR_RINGLINE_SEND_POOL_EXHAUSTED' | 'ERR_RINGLINE_SUBMISSION_QUEUE_FULL' | 'ERR_RINGLINE_TASK_LIMIT_REACHED' | 'ERR_RINGLINE_TIMER_EXHAUSTED' | 'ERR_RINGLINE_TOO_MANY_PARTS' | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM' | 'ERR_RINGLINE_WORKER_FAILED' | 'ERR_RINGLINE_WORKER_STOPPED' | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN';
+export declare type RinglineErrorCode = 'ERR_RINGLINE_BLOCKED_BY_SECCOMP' | 'ERR_RINGLINE_BUFFER_REGISTRATION' | 'ERR_RINGLINE_CANCELED' | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED' | 'ERR_RINGLINE_DEVICE_LIMIT_REACHED' | 'ERR_RINGLINE_DIFFERENT_WORKER' | 'ERR_RINGLINE_DISABLED_BY_SYSCTL' | 'ERR_RINGLINE_ELAPSED' | 'ERR_RINGLINE_EXTERNAL_MEMORY' | 'ERR_RINGLINE_FILE_LIMIT_REACHED' | 'ERR_RINGLINE_GUARD_LIMIT_REACHED' | 'ERR_RINGLINE_HANDLER_FAILED' | 'ERR_RINGLINE_INVALID_ADDRESS' | 'ERR_RINGLINE_INVALID_ARGUMENT' | 'ERR_RINGLINE_INVALID_CONFIG' | 'ERR_RINGLINE_INVALID_CONNECTION' | 'ERR_RINGLINE_INVALID_DEVICE' | 'ERR_RINGLINE_INVALID_FILE' | 'ERR_RINGLINE_INVALID_PARSE_RESULT' | 'ERR_RINGLINE_IO_URING_UNAVAILABLE' | 'ERR_RINGLINE_KERNEL_TOO_OLD' | 'ERR_RINGLINE_MISALIGNED' | 'ERR_RINGLINE_NATIVE_LIBRARY' | 'ERR_RINGLINE_NOT_ENABLED' | 'ERR_RINGLINE_NO_RUNTIME' | 'ERR_RINGLINE_NVME_STATUS' | 'ERR_RINGLINE_OPERATION_LIMIT_REACHED' | 'ERR_RINGLINE_OUT_OF_MEMORY' | 'ERR_RINGLINE_PIN_FAILED' | 'ERR_RINGLINE_PIPE_BUSY' | 'ERR_RINGLINE_READ_ONLY_FILE' | 'ERR_RINGLINE_RECEIVE_BUSY' | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED' | 'ERR_RINGLINE_RESOURCE_LIMIT' | 'ERR_RINGLINE_RING_SETUP' | 'ERR_RINGLINE_SEND_IN_FLIGHT' | 'ERR_RINGLINE_SEND_POOL_EXHAUSTED' | 'ERR_RINGLINE_SUBMISSION_QUEUE_FULL' | 'ERR_RINGLINE_TASK_LIMIT_REACHED' | 'ERR_RINGLINE_TIMER_EXHAUSTED' | 'ERR_RINGLINE_TOO_MANY_PARTS' | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM' | 'ERR_RINGLINE_WORKER_FAILED' | 'ERR_RINGLINE_WORKER_STOPPED' | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN';
 
 /** The second branch of a {@link select3} was ready first. */
 export declare interface Second<B> {

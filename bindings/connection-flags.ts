@@ -1,6 +1,6 @@
 /**
  * The bits that say what a connection is doing. Each is set and cleared by the file that owns the matter: closing and ending by
- * dispatcher.ts, receiving by inbound.ts, sending by outbound.ts.
+ * dispatcher.ts, receiving by inbound.ts, sending by outbound.ts and pipe.ts.
  */
 
 /** This side made the connection. */
@@ -26,3 +26,8 @@ export const REFUSED = 512
 export const END_TOLD = 1024
 /** `onClose` was called. */
 export const CLOSE_TOLD = 2048
+/** A pipe sends on it. */
+export const PIPED = 4096
+
+/** While any of these is set, sends are refused. */
+export const SENDS_REFUSED = CLOSED | CLOSING | WRITE_SHUT | PIPED

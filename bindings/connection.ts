@@ -11,6 +11,7 @@ import { CLOSED, CLOSING, ENDED, OUTBOUND, PULLED, WRITE_SHUT } from './connecti
 import type { Dispatcher } from './dispatcher.js'
 import type { GuardedSend } from './guards.js'
 import { Inbound, type ParseFunction, type ReceiveOptions } from './inbound.js'
+import type { PipeOptions } from './pipe.js'
 import type { SendData } from './send-data.js'
 import { AsyncSendBuilder, type SendPart } from './send-parts.js'
 import type { Sending } from './send-queue.js'
@@ -273,6 +274,29 @@ export class ConnCtx {
   /** The received chunks, one after the other; ends quietly when the stream does. Leaving the loop early leaves the connection open. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Buffer> {
     return this.pull().iterate()
+  }
+
+  /**
+   * Passes on what this connection receives, to another one of the same worker, until the end of the stream. The bytes go out from the
+   * memory that they were received into, on the ring thread: nothing of them enters JavaScript. What is buffered goes first.
+   *
+   * The peer's FIN is passed on as well, as by {@link ConnCtx.shutdownWrite}. Receiving pauses while the other connection is full. While
+   * the pipe lasts, other sends on `to` fail with `ERR_RINGLINE_PIPE_BUSY`, and its `bufferedAmount` does not count what the pipe
+   * has under way. A proxy pipes both directions: `await Promise.all([client.pipe(server), server.pipe(client)])`.
+   *
+   * When a pipe ends early, neither connection is closed and no FIN is sent, since not everything has arrived. What has been passed on goes
+   * out; what comes later is received here, by whoever asks for it with `withData` and its like.
+   *
+   * @param to - another connection of the same worker, such as one made with {@link ConnCtx.connect}; or this one, which echoes
+   * @param options - a signal that stops the pipe; so does {@link ConnCtx.cancel}
+   * @returns the number of bytes moved, when the kernel has taken all of them
+   * @throws (as a rejection) the system error of the connection that failed; RinglineError `ERR_RINGLINE_INVALID_CONNECTION` when one of
+   * them was closed; `ERR_RINGLINE_DIFFERENT_WORKER`; `ERR_RINGLINE_RECEIVE_BUSY` while a receiving call or another pipe of this
+   * connection is pending; `ERR_RINGLINE_PIPE_BUSY` when another pipe sends on `to`; `ERR_RINGLINE_WRITE_AFTER_SHUTDOWN`;
+   * `ERR_RINGLINE_INVALID_ARGUMENT`; `ERR_RINGLINE_CANCELED`; the signal's reason
+   */
+  pipe(to: ConnCtx, options?: PipeOptions): Promise<number> {
+    return this.dispatcher.pipes.pipe(this, to, options)
   }
 
   /** As the function {@link connect}, on the worker of this connection. */

@@ -5,9 +5,9 @@
  * The loop over DATA records is the hot path: per message it makes one Buffer and nothing else.
  */
 
-import { type AddressWords, addressWords } from './address.js'
 import { Connector } from './connect.js'
 import { ConnCtx } from './connection.js'
+import { ConnectionAddresses } from './connection-addresses.js'
 import { BUSY, CLOSE_TOLD, CLOSED, CLOSING, END_TOLD, ENDED, OUTBOUND, PULLED } from './connection-flags.js'
 import { enter, leave } from './current.js'
 import { Datagrams } from './datagrams.js'
@@ -19,6 +19,7 @@ import type { Guards } from './guards.js'
 import { type AsyncEventHandler, isThenable } from './handler.js'
 import { Inbound } from './inbound.js'
 import { Outbound } from './outbound.js'
+import { Pipes } from './pipe.js'
 import { type NativePort, Port } from './port.js'
 import * as words from './protocol.js'
 import { reportFailure } from './report.js'
@@ -31,7 +32,6 @@ import { Timers } from './timers.js'
 export const BATCH_RECORDS_MAX = 1024
 
 const COMPLETION_MASK = words.COMPLETION_RING_RECORDS - 1
-const NO_ADDRESS: AddressWords = [4 << 8, 0]
 
 /** The JavaScript end of one worker. */
 export class Dispatcher {
@@ -41,6 +41,7 @@ export class Dispatcher {
   readonly port: Port
   readonly slabs: Slabs
   readonly outbound: Outbound
+  readonly pipes: Pipes
   readonly connector: Connector
   readonly tasks: Tasks
   readonly timers: Timers
@@ -58,9 +59,7 @@ export class Dispatcher {
   private readonly conns: (ConnCtx | undefined)[] = []
   private head: number
   private referenced = true
-  /** The addresses that precede the record of a new connection. */
-  private peer: AddressWords = NO_ADDRESS
-  private local: AddressWords = NO_ADDRESS
+  private readonly addresses = new ConnectionAddresses()
 
   /** What the native side calls when completions have come while JavaScript slept. */
   readonly doorbell = (): void => {
@@ -84,6 +83,7 @@ export class Dispatcher {
     this.head = this.port.control[words.COMPLETION_HEAD]!
     this.slabs = new Slabs(native, 0)
     this.outbound = new Outbound(this, typeof handler.onDrain === 'function')
+    this.pipes = new Pipes(this)
     this.connector = new Connector(this)
     this.tasks = new Tasks(settings.standaloneTaskCapacity, (error) => this.report(error, undefined))
     this.timers = new Timers(this.port, settings.timerSlots)
@@ -255,7 +255,7 @@ export class Dispatcher {
     const a = completions[at + 3]!
     switch (completions[at]) {
       case words.ADDRESS:
-        this.keepAddress(at)
+        this.addresses.keep(completions, at)
         return
       case words.ACCEPTED:
         this.accepted(slot, generation, a)
@@ -284,6 +284,12 @@ export class Dispatcher {
       case words.NOTIFY:
         this.callDriver('onNotify')
         return
+      case words.PIPE_HELD:
+        this.pipes.held(a)
+        return
+      case words.PIPE_ENDED:
+        this.pipes.ended(at)
+        return
       case words.STOPPED:
         this.stopped(a)
         return
@@ -307,18 +313,8 @@ export class Dispatcher {
     }
   }
 
-  private keepAddress(at: number): void {
-    const { completions } = this.port
-    const meta = completions[at + 3]! & ~255
-    const [b, c, d, e] = [completions[at + 4]!, completions[at + 5]!, completions[at + 6]!, completions[at + 7]!]
-    const address = addressWords(meta, b, c, d, e)
-    if ((completions[at + 3]! & 255) === 0) this.peer = address
-    // Every accepted connection has the same local address as a rule: one array then serves all of them.
-    else if (!address.every((word, index) => word === this.local[index])) this.local = address
-  }
-
   private open(slot: number, generation: number, flags: number, sentBase: number): ConnCtx {
-    const conn = ConnCtx.open(this, slot, generation, flags, sentBase, this.peer, this.local)
+    const conn = ConnCtx.open(this, slot, generation, flags, sentBase, this.addresses.peer, this.addresses.local)
     this.conns[slot] = conn
     this.connections += 1
     return conn
@@ -487,6 +483,7 @@ export class Dispatcher {
 
   /** Whoever waits for something of this worker is told that it will not come. */
   private stopWaiting(): void {
+    this.pipes.stop()
     this.connector.stop()
     this.tasks.stop()
     this.timers.stop()

@@ -10,6 +10,7 @@ import type { ConnCtx } from './connection.js'
 import { CLOSED, CLOSING, ENDED, PAUSED } from './connection-flags.js'
 import { describe, invalidArgument, RinglineError } from './errors.js'
 import type { ParseResult } from './parse-result.js'
+import type { Piping } from './pipe.js'
 import { FastBuffer } from './port.js'
 import { PAUSE, RESUME } from './protocol.js'
 import { byteLengthOf, bytesOf, requireAttached } from './send-data.js'
@@ -30,7 +31,7 @@ export interface ReceiveOptions {
 }
 
 /** Who waits for bytes. There is at most one: two would each get an unforeseeable part. */
-type Waiting = 'nobody' | 'parser' | 'ready' | 'iterator' | 'filler'
+type Waiting = 'nobody' | 'parser' | 'ready' | 'iterator' | 'filler' | 'pipe'
 
 const EMPTY = Buffer.alloc(0)
 
@@ -67,6 +68,7 @@ export class Inbound {
   /** What `recvInto` fills, and how far it has come. */
   private target: Uint8Array | undefined = undefined
   private filled = 0
+  private pipe: Piping | undefined = undefined
   private parsing = false
   /** As many bytes were shown to `tryWithData` and not wanted yet. */
   private refused = 0
@@ -159,8 +161,29 @@ export class Inbound {
     return iterator
   }
 
+  /** Throws when somebody waits for bytes, or is looking at them. */
+  requireFree(): void {
+    if (this.waiting !== 'nobody' || this.parsing) throw busy()
+  }
+
+  /** Gives everything to a pipe until its end, beginning with what is buffered. Nobody may be waiting. */
+  beginPipe(pipe: Piping): void {
+    this.waiting = 'pipe'
+    this.pipe = pipe
+    for (let chunk = this.take(); chunk !== undefined; chunk = this.take()) pipe.pass(chunk)
+  }
+
+  /** The pipe has ended. */
+  endPipe(): void {
+    this.stopWaiting()
+  }
+
   /** Bytes have arrived for whoever pulls. */
   received(chunk: Buffer): void {
+    if (this.pipe !== undefined) {
+      this.pipe.pass(chunk)
+      return
+    }
     const rest = this.waiting === 'filler' ? this.fill(chunk) : chunk
     if (rest.length === 0) return
     this.append(rest)
@@ -219,6 +242,10 @@ export class Inbound {
     reason: unknown = new RinglineError('ERR_RINGLINE_CANCELED', 'the receive was canceled; no byte was lost'),
   ): void {
     if (this.waiting === 'nobody') return
+    if (this.pipe !== undefined) {
+      this.pipe.stop(reason)
+      return
+    }
     const reject = this.reject
     if (this.waiting === 'filler') this.putBack()
     this.stopWaiting()
@@ -269,6 +296,7 @@ export class Inbound {
     this.waiting = 'nobody'
     this.parse = undefined
     this.target = undefined
+    this.pipe = undefined
     if (this.unlisten !== undefined) {
       this.unlisten()
       this.unlisten = undefined

@@ -77,6 +77,7 @@ export {
   openNvmeDevice,
 } from './nvme.js'
 export { ParseResult } from './parse-result.js'
+export type { PipeOptions } from './pipe.js'
 export type { SendData } from './send-data.js'
 export { AsyncSendBuilder, MAX_GUARDS, MAX_IOVECS, SendPart } from './send-parts.js'
 export { type BoundAddress, Server } from './server.js'

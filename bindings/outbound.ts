@@ -4,7 +4,7 @@
  */
 
 import type { ConnCtx } from './connection.js'
-import { CLOSED, CLOSING, DRAIN_DUE, REFUSED, WRITE_SHUT } from './connection-flags.js'
+import { CLOSED, CLOSING, DRAIN_DUE, PIPED, REFUSED, SENDS_REFUSED, WRITE_SHUT } from './connection-flags.js'
 import type { Dispatcher } from './dispatcher.js'
 import { invalidConnection, RinglineError } from './errors.js'
 import type { Place } from './memory.js'
@@ -62,7 +62,7 @@ export class Outbound {
 
   /** See ConnCtx.sendNowait. */
   sendNowait(conn: ConnCtx, data: SendData): number {
-    if ((conn.flags & (CLOSED | CLOSING | WRITE_SHUT)) !== 0) throw this.unsendable(conn)
+    if ((conn.flags & SENDS_REFUSED) !== 0) throw this.unsendable(conn)
     // What waits was called first and has to go first.
     const overtakes = conn.sending !== undefined && conn.sending.waiting > 0
     const queued = overtakes ? -1 : this.put(conn, data, (conn.flags & DRAIN_DUE) === 0 ? 0 : WATCH)
@@ -73,7 +73,7 @@ export class Outbound {
   /** See ConnCtx.send. */
   send(conn: ConnCtx, data: SendData): Promise<number> {
     try {
-      if ((conn.flags & (CLOSED | CLOSING | WRITE_SHUT)) !== 0) return rejectedQuietly(this.unsendable(conn))
+      if ((conn.flags & SENDS_REFUSED) !== 0) return rejectedQuietly(this.unsendable(conn))
       conn.sending ??= new Sending()
       const bytes = typeof data === 'string' ? data : bytesOf(data)
       const queued = conn.sending.waiting > 0 ? -1 : this.put(conn, bytes, WATCH)
@@ -85,6 +85,15 @@ export class Outbound {
     } catch (error) {
       return Promise.reject(error)
     }
+  }
+
+  /** Queues what a connection has received in front of the pipe that is to send the rest, and behind everything that was sent. */
+  forward(conn: ConnCtx, bytes: Buffer): void {
+    conn.sending ??= new Sending()
+    if (conn.sending.waiting === 0 && this.putBytes(conn, bytes, 0) >= 0) return
+    // The pipe tells when the connection breaks; of this part alone nobody wants to hear.
+    this.queue.enqueue(conn, bytes).catch(() => {})
+    this.pumpSoon()
   }
 
   /** See ConnCtx.shutdownWrite. */
@@ -176,9 +185,16 @@ export class Outbound {
     this.count(conn, length)
   }
 
-  /** Queues a command that has no operands. */
-  submitCommand(conn: ConnCtx, kind: number): void {
-    this.dispatcher.port.submit(kind, conn.slot, conn.generation, 0, 0, 0, 0)
+  /** Queues a command that has one operand, or none. */
+  submitCommand(conn: ConnCtx, kind: number, operand: number): void {
+    this.dispatcher.port.submit(kind, conn.slot, conn.generation, operand, 0, 0, 0)
+  }
+
+  /** Queues a command that has to come after everything that was sent. */
+  afterSends(conn: ConnCtx, kind: number, operand = 0): void {
+    conn.corkEpoch = (this.dispatcher.port.epoch - 1) | 0
+    if (conn.sending !== undefined && conn.sending.waiting > 0) this.queue.enqueueCommand(conn, kind, operand)
+    else this.submitCommand(conn, kind, operand)
   }
 
   /** A send stopped in the middle: what follows it would be misread, so the connection ends here. */
@@ -285,15 +301,10 @@ export class Outbound {
     else port.submissions[this.lastFlags] = port.submissions[this.lastFlags]! | WATCH
   }
 
-  /** Bytes that the worker was given and the kernel has not taken. */
+  /** Bytes that the worker was given and the kernel has not taken. While a pipe sends, nobody here knows. */
   private unsent(conn: ConnCtx): number {
+    if ((conn.flags & PIPED) !== 0) return 0
     return (conn.queued - (this.dispatcher.port.sentBytes[conn.slot]! - conn.sentBase)) >>> 0
-  }
-
-  private afterSends(conn: ConnCtx, kind: number): void {
-    conn.corkEpoch = (this.dispatcher.port.epoch - 1) | 0
-    if (conn.sending !== undefined && conn.sending.waiting > 0) this.queue.enqueueCommand(conn, kind)
-    else this.submitCommand(conn, kind)
   }
 
   /** A send was refused; the connection is owed an `onDrain`. */
@@ -363,6 +374,10 @@ export class Outbound {
   unsendable(conn: ConnCtx): RinglineError {
     if ((conn.flags & CLOSED) !== 0) return invalidConnection('nothing was sent: the connection has ended')
     if ((conn.flags & CLOSING) !== 0) return invalidConnection('nothing was sent: the connection was closed')
+    if ((conn.flags & PIPED) !== 0) {
+      const message = 'nothing was sent: a pipe sends on this connection; wait for its end, or stop it'
+      return new RinglineError('ERR_RINGLINE_PIPE_BUSY', message)
+    }
     return new RinglineError('ERR_RINGLINE_WRITE_AFTER_SHUTDOWN', 'nothing was sent: shutdownWrite() was called before')
   }
 }

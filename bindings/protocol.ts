@@ -52,6 +52,9 @@ export const DATAGRAM = 21
 /** The address of the IPv6 sender of the datagram that follows. */
 export const DATAGRAM_FROM = 22
 export const DATAGRAMS_LOST = 23
+/** No DATA of the pipe's source follows: everything before has been told. */
+export const PIPE_HELD = 30
+export const PIPE_ENDED = 31
 
 /** Kinds of submission records: `[kind, slot, generation, a, b, c, d, e]`. */
 export const SEND_SLOT = 1
@@ -68,6 +71,16 @@ export const SEND_DATAGRAM = 22
 export const DATAGRAM_TO = 23
 /** A full slot of the datagram that follows, in front of the slot that it names itself. */
 export const DATAGRAM_SLOT = 24
+export const PIPE = 30
+/** These two name the target and the number of a pipe. */
+export const PIPE_START = 31
+export const PIPE_STOP = 32
+
+/** How a pipe ended. */
+export const PIPE_FINISHED = 1
+export const PIPE_STOPPED = 2
+export const PIPE_SOURCE_FAILED = 3
+export const PIPE_TARGET_FAILED = 4
 
 /** Flag of both send records: post SENT when the kernel has taken every byte up to the end of this piece. */
 export const WATCH = 1

@@ -4,7 +4,7 @@
  */
 
 import type { ConnCtx } from './connection.js'
-import { CLOSED, CLOSING, WRITE_SHUT } from './connection-flags.js'
+import { SENDS_REFUSED } from './connection-flags.js'
 import { invalidArgument, isArray, RinglineError, untrusted } from './errors.js'
 import { type GuardedSend, guardedSend, Release } from './guards.js'
 import { type Place, placeOf } from './memory.js'
@@ -91,7 +91,7 @@ type Checked = { bytes: Uint8Array; place: Place | undefined; length: number }
 function queue(conn: ConnCtx, parts: SendPart[], release: Release): Promise<number> {
   const { outbound, guards } = conn.dispatcher
   const checked = check(parts)
-  if ((conn.flags & (CLOSED | CLOSING | WRITE_SHUT)) !== 0) throw outbound.unsendable(conn)
+  if ((conn.flags & SENDS_REFUSED) !== 0) throw outbound.unsendable(conn)
   const { slotSize } = outbound.pool
   const copies = checked.filter((part) => part.place === undefined)
   const slots = copies.reduce((sum, part) => sum + Math.ceil(part.length / slotSize), 0)

@@ -31,6 +31,7 @@ interface Waiting {
   done: number
   pending: Pending | undefined
   command: number
+  operand: number
   /** The connection has ended while this was in line: there is nothing left to do. */
   dropped: boolean
 }
@@ -86,14 +87,14 @@ export class SendQueue {
   enqueue(conn: ConnCtx, bytes: Uint8Array): Promise<number> {
     const length = byteLengthOf(bytes)
     const pending = makePending()
-    this.push({ conn, bytes, length, done: 0, pending, command: 0, dropped: false })
+    this.push({ conn, bytes, length, done: 0, pending, command: 0, operand: 0, dropped: false })
     conn.sending!.waitingBytes += length
     return pending.promise
   }
 
   /** Lines up a command behind the sends of its connection. */
-  enqueueCommand(conn: ConnCtx, command: number): void {
-    this.push({ conn, bytes: undefined, length: 0, done: 0, pending: undefined, command, dropped: false })
+  enqueueCommand(conn: ConnCtx, command: number, operand: number): void {
+    this.push({ conn, bytes: undefined, length: 0, done: 0, pending: undefined, command, operand, dropped: false })
   }
 
   /**
@@ -131,7 +132,7 @@ export class SendQueue {
     const sending = conn.sending!
     if (bytes === undefined) {
       sending.waiting -= 1
-      this.outbound.submitCommand(conn, waiting.command)
+      this.outbound.submitCommand(conn, waiting.command, waiting.operand)
       return true
     }
     const { pool } = this.outbound

@@ -1,18 +1,10 @@
-// A TCP proxy: every connection is joined with one to another server, byte for byte, half-closes included. Run it with a port and the
+// A TCP proxy: every connection is piped to another server and back, byte for byte, half-closes included. Run it with a port and the
 // server's: `tcp-proxy.js 8080 127.0.0.1:80`.
 
 import { type AsyncEventHandler, type ConnCtx, join, RinglineBuilder, timeout } from 'ringline'
 
 const [port = '8080', upstream = '127.0.0.1:80'] = process.argv.slice(2)
 const CONNECT_TIMEOUT_MS = 5000
-
-/** Copies until the end of the stream, no faster than the receiver reads. */
-async function pump(from: ConnCtx, to: ConnCtx): Promise<void> {
-  for await (const chunk of from) await to.send(chunk)
-  // A sender that has failed has not finished: the receiver must not take what it got for everything.
-  if (from.error !== undefined) throw from.error
-  to.shutdownWrite()
-}
 
 class TcpProxy implements AsyncEventHandler {
   static createForWorker(): TcpProxy {
@@ -22,9 +14,10 @@ class TcpProxy implements AsyncEventHandler {
   /** The connection's task; when it ends, both connections are closed. */
   async onAccept(client: ConnCtx): Promise<void> {
     using server = await timeout(CONNECT_TIMEOUT_MS, (signal) => client.connect(upstream, { signal }))
+    // The ring thread passes the bytes on, no faster than the receiver reads; nothing of them comes here. The first that fails ends both.
     await join(
-      () => pump(client, server),
-      () => pump(server, client),
+      (signal) => client.pipe(server, { signal }),
+      (signal) => server.pipe(client, { signal }),
     )
   }
 

@@ -15,7 +15,7 @@ use crate::bridge::Bridge;
 use crate::protocol::{Record, flag, storage, submission};
 use crate::shared_memory::SharedMemory;
 use crate::shared_ring::{Consumer, Corrupt, Place};
-use crate::{disk, guards};
+use crate::{disk, guards, pipes};
 
 /// A record that breaks the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +110,18 @@ fn carry_out<K: Kernel>(record: Record, driver: &mut Driver<K>, bridge: &mut Bri
         submission::DATAGRAM_TO => {
             let [a, b, c, d, _] = record.values;
             bridge.datagrams().announce_receiver([a, b, c, d], record.generation);
+            return Ok(());
+        }
+        submission::PIPE => {
+            pipes::pipe(record, driver, bridge);
+            return Ok(());
+        }
+        submission::PIPE_START => {
+            driver.start_pipe(conn, u64::from(record.values[0]));
+            return Ok(());
+        }
+        submission::PIPE_STOP => {
+            driver.stop_pipe(conn, u64::from(record.values[0]));
             return Ok(());
         }
         submission::DATAGRAM_SLOT => return announce_slot(record.values[0], bridge),

@@ -27,6 +27,7 @@ mod external_memory;
 mod guards;
 mod mailbox;
 mod memory;
+mod pipes;
 mod port;
 mod port_disk;
 mod protocol;

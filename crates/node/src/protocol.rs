@@ -106,6 +106,10 @@ pub(crate) mod completion {
         /// What a UDP socket (slot) has lost so far: a = datagrams that were received and dropped because JavaScript did
         /// not keep up, b = datagrams that could not be sent.
         DATAGRAMS_LOST = 23;
+        /// Pipe a is made, and no DATA of its source follows: everything before has been told.
+        PIPE_HELD = 30;
+        /// Pipe a has ended: b = how, c = errno, d and e = low and high word of the bytes moved.
+        PIPE_ENDED = 31;
     }
 }
 
@@ -138,6 +142,13 @@ pub(crate) mod submission {
         DATAGRAM_TO = 23;
         /// The next SEND_DATAGRAM begins in this full send slot (a), or goes on in it.
         DATAGRAM_SLOT = 24;
+        /// Pipe from this connection to another: a and b = slot and generation of the other, c = a number that no pipe
+        /// has.
+        PIPE = 30;
+        /// Let the pipe to this connection flow, if its number is a.
+        PIPE_START = 31;
+        /// End the pipe to this connection, if its number is a.
+        PIPE_STOP = 32;
     }
 }
 
@@ -151,6 +162,20 @@ pub(crate) mod flag {
     }
 }
 
+/// How a pipe ended.
+pub(crate) mod pipe_end {
+    constants! {
+        /// The source has finished, and the kernel has taken everything.
+        PIPE_FINISHED = 1;
+        /// JavaScript has stopped it.
+        PIPE_STOPPED = 2;
+        /// The source failed, with the errno; 0 when it was closed from this side.
+        PIPE_SOURCE_FAILED = 3;
+        /// The target failed, with the errno; 0 when it was closed or shut down from this side.
+        PIPE_TARGET_FAILED = 4;
+    }
+}
+
 pub(crate) mod storage;
 
 /// In an ADDRESS: the other side.
@@ -160,7 +185,7 @@ pub(crate) const LOCAL: u32 = 1;
 
 /// Every constant that TypeScript knows too, with its name.
 pub(crate) fn constants() -> impl Iterator<Item = (&'static str, u32)> {
-    [size::ALL, control::ALL, completion::ALL, submission::ALL, flag::ALL]
+    [size::ALL, control::ALL, completion::ALL, submission::ALL, flag::ALL, pipe_end::ALL]
         .into_iter()
         .chain([storage::completion::ALL, storage::submission::ALL, storage::refused::ALL])
         .flatten()

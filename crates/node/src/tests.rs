@@ -5,3 +5,4 @@ mod far_side;
 mod lifetime;
 mod malformed;
 mod messages;
+mod pipes;

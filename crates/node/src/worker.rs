@@ -183,7 +183,11 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
     #[inline]
     pub(crate) fn act(&mut self, wait: Wait) -> Result<Progress, Broken> {
         self.commands.run(&mut self.driver, &mut self.bridge).map_err(Broken::Protocol)?;
-        // Slots of sends that were refused; nothing may wait to be told while this thread blocks.
+        // What commands have answered, and slots of sends that were refused: nothing that there is room for may wait to be
+        // told while this thread blocks.
+        if self.bridge.has_pending() {
+            self.bridge.deliver(&mut self.driver);
+        }
         self.publish();
         let ended = self.has_ended();
         if ended && !self.bridge.has_pending() {

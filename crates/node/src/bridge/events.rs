@@ -3,10 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 
-use ringline::driver::{Chunk, CommandCompletion, ConnToken, DeviceToken, FileCompletion, FileToken, Host, UdpToken};
+use ringline::driver::{
+    Chunk, CommandCompletion, ConnToken, DeviceToken, FileCompletion, FileToken, Host, PipeEnd, UdpToken,
+};
 use ringline_ring::{DeviceFacts, FileFacts, Kernel};
 
 use super::*;
+use crate::pipes;
 
 impl<K: Kernel> Host<K> for Bridge<K> {
     fn incoming(&mut self, socket: K::Socket) {
@@ -81,6 +84,10 @@ impl<K: Kernel> Host<K> for Bridge<K> {
     fn closed(&mut self, conn: ConnToken, error: Option<io::Error>) {
         let errno = error.map_or(0, |error| errno::of(&error));
         self.pending.push_back(Event::Closed { conn, errno });
+    }
+
+    fn pipe_ended(&mut self, key: u64, moved: u64, end: PipeEnd) {
+        self.tell(pipes::ended(key as u32, moved, end));
     }
 
     fn guard_released(&mut self, key: u64) {
