@@ -3,7 +3,7 @@
 import { bars } from '../harness/bars.mjs'
 import { lines } from '../harness/lines.mjs'
 import { buildLoad, runLoad, startServer } from '../harness/process.mjs'
-import { chosen } from './servers.mjs'
+import { chosen, proxies } from './servers.mjs'
 
 /** @typedef {import('../harness/build.mjs').Server} Server */
 /** @typedef {import('../harness/process.mjs').Running} Running */
@@ -56,6 +56,19 @@ const cells = (/** @type {number[]} */ connections, /** @type {number[]} */ size
 const microseconds = (/** @type {Row} */ row) => row.cpuNs / 1e3
 const part = (/** @type {string} */ id, /** @type {number} */ index) => Number(id.split('x')[index])
 
+/** A proxy with an upstream of its own, which echoes. @param {Server} proxy @param {import('../harness/process.mjs').Place} place */
+async function startProxy(proxy, place) {
+  const [upstreamServer] = chosen(['epoll'])
+  const upstream = await startServer(upstreamServer.command(), place)
+  try {
+    const running = await startServer([...proxy.command(), String(upstream.port)], place)
+    return { ...running, stop: async () => void (await Promise.all([running.stop(), upstream.stop()])) }
+  } catch (error) {
+    await upstream.stop()
+    throw error
+  }
+}
+
 /** @type {Family[]} */
 export const tcpFamilies = [
   {
@@ -105,6 +118,20 @@ export const tcpFamilies = [
           }),
       },
     ],
+  },
+  {
+    ...echo,
+    id: 'proxy',
+    title: 'TCP proxy before an echo server, by message size, 16 connections',
+    subject: 'ringline-proxy',
+    servers: proxies,
+    cells: cells([16], [64, 1024, 16_384, 65_536, 262_144], [1]),
+    prepare: () => {
+      buildLoad()
+      for (const server of chosen(['epoll'])) server.build()
+    },
+    start: startProxy,
+    pictures: [{ name: 'one-cpu', draw: (report) => bars(report, { placement: 'one' }) }],
   },
   {
     ...echo,

@@ -99,5 +99,39 @@ export const rustPeers = [
   rustPeer('published', 'published ringline crate'),
 ]
 
+/** The proxies: each gets the port of its upstream as an argument. @type {Server[]} */
+export const proxies = [
+  {
+    id: 'ringline-proxy',
+    title: 'ringline (TypeScript), conn.pipe',
+    mainThreadIsJs: true,
+    build: buildTypeScript,
+    command: () => [process.execPath, here('bin/tcp/peers/ringline-proxy.js')],
+    version: ringlineVersion,
+  },
+  {
+    id: 'ringline-proxy-rs',
+    title: 'ringline (Rust), conn.pipe',
+    mainThreadIsJs: false,
+    build: () => buildRust('ringline-echo'),
+    command: () => [rustProgram('ringline-echo'), '--proxy'],
+  },
+  {
+    id: 'epoll-proxy',
+    title: 'epoll in C, without splice',
+    mainThreadIsJs: false,
+    build: () => compileC('tcp/peers/epoll-proxy'),
+    command: () => [program('epoll-proxy')],
+  },
+  {
+    id: 'node-proxy',
+    title: 'Node net, pipe',
+    mainThreadIsJs: true,
+    build: () => {},
+    command: () => [process.execPath, here('tcp/peers/node-proxy.mjs')],
+    version: nodeVersion,
+  },
+]
+
 /** @param {string[]} ids */
 export const chosen = (ids) => [...servers, ...rustPeers].filter(({ id }) => ids.includes(id))
