@@ -15,7 +15,7 @@ async function run(t: ExecutionContext, example: string, ...args: string[]): Pro
   const path = fileURLToPath(new URL(`./examples/${example}.js`, import.meta.url))
   const child = spawn(process.execPath, [path, '0', ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => void child.kill('SIGKILL'))
-  const [line] = (await once(child.stdout!, 'data')) as [Buffer]
+  const [line] = (await Promise.race([once(child.stdout!, 'data'), once(child, 'exit')])) as [Buffer | number]
   const port = /^listening on 127\.0\.0\.1:(\d+)/.exec(String(line))?.[1]
   if (port === undefined) throw new Error(`the example says ${String(line)}`)
   return [Number(port), child]

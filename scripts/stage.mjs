@@ -18,15 +18,16 @@ export class StageFailure extends Error {
 }
 
 /**
- * Runs one command with its output shown as it comes, and answers that output. A quiet one shows only what it complains of.
+ * Runs one command with its output shown as it comes, and answers that output. A quiet one shows only what it complains of; `env` adds to
+ * its environment.
  *
  * @throws {StageFailure} when the command fails or cannot be started
  */
-export async function runStage(stage, command, args, { quiet = false } = {}) {
+export async function runStage(stage, command, args, { quiet = false, env = {} } = {}) {
   const line = [command, ...args].join(' ')
   console.log(`\n── ${stage}: ${line}`)
   const started = performance.now()
-  const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: environment() })
+  const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: environment(env) })
   const chunks = []
   for (const [from, to] of [
     [child.stdout, process.stdout],
@@ -57,11 +58,12 @@ export async function installIfNeeded() {
   await runStage('install', 'npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'])
 }
 
-/** Colours off, so that the counts in the output read the same everywhere; installed tools found first. */
-function environment() {
+/** The caller's, and colours off, so that the counts in the output read the same everywhere; installed tools found first. */
+function environment(more) {
+  const env = { ...process.env, ...more }
   return {
-    ...process.env,
-    PATH: `${root}node_modules/.bin:${process.env.PATH}`,
+    ...env,
+    PATH: `${root}node_modules/.bin:${env.PATH}`,
     NO_COLOR: '1',
     FORCE_COLOR: '0',
     CARGO_TERM_COLOR: 'never',

@@ -4,10 +4,14 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { missing } from './guest/tools.mjs'
+import { avaWith, NODE_VERSIONS, nodeOf } from './node-versions.mjs'
 import { installIfNeeded, root, runStage, StageFailure } from './stage.mjs'
 
 /** What napi-rs writes from crates/node; committed, so that types can be checked without a Rust build. */
 const GENERATED = ['bindings/native/binding.cjs', 'bindings/native/binding.d.cts']
+
+/** The JavaScript tests that run on every release line of Node. */
+const CORE_SPECS = ['lifetime', 'connections', 'guards', 'server', 'rest'].map((name) => `dist-test/${name}.spec.js`)
 
 const counts = { passed: 0, failed: 0, skipped: 0 }
 
@@ -39,6 +43,7 @@ try {
   await runStage('native build', 'npm', ['run', '--silent', 'build:native'])
   requireUnchanged(before)
   await runTests('JavaScript tests', 'ava', [], countAva)
+  await testOnOtherNodes()
   summarize()
 } catch (error) {
   if (!(error instanceof StageFailure)) throw error
@@ -64,6 +69,28 @@ async function testInGuest() {
   notRun.push('the Rust tests on Linux 6.1')
 }
 
+/**
+ * Runs the tests of lifetimes, memory and connections on the other release lines of Node, of which each treats memory that is not V8's in
+ * its own way. `npm run test:node` runs all of them.
+ */
+async function testOnOtherNodes() {
+  for (const version of NODE_VERSIONS) {
+    if (process.versions.node.startsWith(`${version}.`)) continue
+    const stage = `JavaScript tests on Node ${version}`
+    let node
+    try {
+      node = await nodeOf(version)
+    } catch (error) {
+      if (!(error instanceof StageFailure)) throw error
+      console.log(`\n── ${stage}: not run (${error.message})`)
+      notRun.push(`the ${stage}`)
+      continue
+    }
+    const [command, args, env] = avaWith(node, CORE_SPECS)
+    await runTests(stage, command, args, countAva, { env: { ...env, RINGLINE_TEST_ROUNDS: '20' } })
+  }
+}
+
 /** Compares what a message costs with what is committed, where there is a tool that counts instructions. */
 async function countCost() {
   const stage = 'cost of a message'
@@ -74,9 +101,9 @@ async function countCost() {
 }
 
 /** Runs a test runner and adds up what it counted, whether it passed or failed. */
-async function runTests(stage, command, args, count) {
+async function runTests(stage, command, args, count, options = {}) {
   try {
-    const seen = count(await runStage(stage, command, args))
+    const seen = count(await runStage(stage, command, args, options))
     if (seen === 0) throw new StageFailure(stage, [command, ...args].join(' '), 'success, but without one test run', '')
   } catch (error) {
     if (error instanceof StageFailure) count(error.output)
