@@ -8,10 +8,11 @@ import { disk } from './disk/family.mjs'
 import { writeResult } from './harness/results.mjs'
 import { measurePlacement } from './harness/rounds.mjs'
 import { tcpFamilies } from './tcp/families.mjs'
+import { armedFamilies } from './timers/armed.mjs'
 import { timers } from './timers/family.mjs'
 import { udp } from './udp/family.mjs'
 
-const families = [...tcpFamilies, udp, timers, disk]
+const families = [...tcpFamilies, udp, timers, ...armedFamilies, disk]
 const QUICK = { families: ['tcp'], cells: '64x64x1', placements: 'one', rounds: '7' }
 
 const USAGE = `npm run bench -- [families] [options]
@@ -26,6 +27,7 @@ const USAGE = `npm run bench -- [families] [options]
   --seconds S          measured per server and round (default by family, 0.4 to 0.7)
   --warmup S           before that (default 0.2)
   --scheduler batch    or "other": the scheduling policy (README.md, "Whose CPU time")
+  --add                keep the other cells and placements of the last run in the result files
   --name NAME          of the result files of a single family (default the family's)`
 
 const { values: options, positionals } = parseArgs({
@@ -39,6 +41,7 @@ const { values: options, positionals } = parseArgs({
     seconds: { type: 'string' },
     warmup: { type: 'string', default: '0.2' },
     scheduler: { type: 'string', default: 'batch' },
+    add: { type: 'boolean', default: false },
     name: { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false },
   },
@@ -102,7 +105,8 @@ async function measureFamily(family) {
   const samples = []
   for (const placement of checkPlacements(placements?.split(',') ?? family.placements))
     samples.push(...(await measurePlacement(compared, servers, cells, placement, plan, failures)))
-  console.log(writeResult(compared, servers, cells, plan, samples, failures, options.name ?? family.id))
+  const name = options.name ?? family.id
+  console.log(writeResult({ family: compared, servers, cells, plan, samples, failures }, name, options.add))
 }
 
 async function main() {

@@ -63,7 +63,8 @@ export function lines(report, { placement, x, xTitle, xLabel, y, yTitle, logarit
   })
   const cells = [...new Set(rows.map((row) => row.cell))]
   const columns = cells.map((cell) => text(xAt(cell), area.y + area.height + 18, xLabel(cell), 'text-anchor="middle"'))
-  const series = [...grouped(rows, (row) => row.server)]
+  const inOrder = rows.toSorted((a, b) => x(a.cell) - x(b.cell))
+  const series = [...grouped(inOrder, (row) => row.server)]
   const drawn = series.map(([server, points], index) => {
     const colour = colourOf(server, index)
     const at = points.map((row) => `${xAt(row.cell).toFixed(1)},${yAt(y(row)).toFixed(1)}`)

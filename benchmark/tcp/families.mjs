@@ -36,7 +36,8 @@ function measure({ port, pid }, { connections, size, pipeline }, { seconds, warm
   return runLoad([...load, '--pipeline', pipeline, '--duration', seconds, '--warmup', warmup], place)
 }
 
-const echo = {
+/** What every measurement of an echo has. */
+export const echo = {
   unit: 'request',
   subject: 'ringline',
   placements: ['one'],

@@ -63,7 +63,7 @@ export const udp = {
     },
   ],
   cell,
-  cells: ['16x64x4', '1x64x1', '1x64x64', '64x64x1', '16x1024x4'].map(cell),
+  cells: ['16x64x4', '1x64x1', '64x64x1', '1x64x64', '16x64x16', '16x1024x4'].map(cell),
   notes: [
     'The load moves up to 64 datagrams per system call and verifies each byte; "lost" counts datagrams that did not come back within 200 ms.',
   ],

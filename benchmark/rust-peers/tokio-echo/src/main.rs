@@ -3,13 +3,16 @@
 use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 
 const BUFFER_BYTES: usize = 64 * 1024;
+const BACKLOG: u32 = 1024;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    let listener = socket.listen(BACKLOG)?;
     println!("{{\"port\":{},\"pid\":{}}}", listener.local_addr()?.port(), std::process::id());
     loop {
         let (stream, _) = listener.accept().await?;
