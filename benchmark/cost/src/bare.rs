@@ -83,7 +83,7 @@ impl Server {
 
     /// Plays one scenario.
     fn play(&mut self, name: &'static str) -> Result<(), Box<dyn Error>> {
-        let server = self.driver.listen(([127, 0, 0, 1], 0).into())?;
+        let (_listener, server) = self.driver.listen(([127, 0, 0, 1], 0).into())?;
         self.driver.accept();
         let mut script = Script::new(vec![Scenario { name, connections: CONNECTIONS }], server)?;
         while ringline_cost_aside(&mut script, *self.driver.metrics())? {

@@ -143,7 +143,9 @@ impl Registered {
         }
         lock(&self.reserved).clear();
         let Some(address) = self.bind else { return Ok(None) };
-        self.cluster.listen(address).map(Some).map_err(|error| {
+        let everywhere = self.config.reuse_port;
+        let bound = if everywhere { self.cluster.listen_everywhere(address) } else { self.cluster.listen(address) };
+        bound.map(Some).map_err(|error| {
             self.shut_down();
             Failure::system(&error, "listen", Some(address))
         })

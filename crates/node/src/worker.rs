@@ -290,10 +290,15 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
             match message {
                 Message::Socket(socket) => self.sockets.push_back(socket),
                 Message::Listen(address) => {
-                    let bound = self.driver.listen(address);
+                    let opened = self.driver.listen(address);
                     self.driver.accept();
-                    self.member.listening(bound);
+                    self.member.listening(opened);
                 }
+                Message::TakeOver => self.member.take_over(|listener| {
+                    self.driver.share_listener(listener)?;
+                    self.driver.accept();
+                    Ok(())
+                }),
             }
         }
         if self.member.take_notification() {

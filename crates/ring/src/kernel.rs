@@ -134,12 +134,25 @@ pub trait Kernel {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Opens a listening TCP socket in the file table and returns the address it is bound to.
+    /// Opens a listening TCP socket in the file table, and returns it with the address it is bound to. It listens until both
+    /// the table and the caller have let go of it.
     ///
     /// # Errors
     ///
     /// What socket, bind or listen answer: EADDRINUSE, EACCES, EADDRNOTAVAIL, …
-    fn listen(&mut self, file: FileIndex, address: SocketAddr, options: &SocketOptions) -> io::Result<SocketAddr>;
+    fn listen(
+        &mut self,
+        file: FileIndex,
+        address: SocketAddr,
+        options: &SocketOptions,
+    ) -> io::Result<(Self::Socket, SocketAddr)>;
+
+    /// Puts a listening socket, which another kernel may have opened, into the file table.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel answers when it cannot take the descriptor.
+    fn share_listener(&mut self, file: FileIndex, socket: &Self::Socket) -> io::Result<()>;
 
     /// Opens a UDP socket in the file table, bound to `address` with SO_REUSEPORT, and returns the address it got.
     ///

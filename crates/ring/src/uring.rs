@@ -316,10 +316,19 @@ impl Kernel for Uring {
         unsafe { self.queues.submitter().register_buffers(&vectors) }
     }
 
-    fn listen(&mut self, file: FileIndex, address: SocketAddr, options: &SocketOptions) -> io::Result<SocketAddr> {
+    fn listen(
+        &mut self,
+        file: FileIndex,
+        address: SocketAddr,
+        options: &SocketOptions,
+    ) -> io::Result<(OwnedFd, SocketAddr)> {
         let (socket, bound) = sockets::listen(address, options)?;
         self.register_file(file, &socket)?;
-        Ok(bound)
+        Ok((socket, bound))
+    }
+
+    fn share_listener(&mut self, file: FileIndex, socket: &OwnedFd) -> io::Result<()> {
+        self.register_file(file, socket)
     }
 
     fn bind_datagram(&mut self, file: FileIndex, address: SocketAddr) -> io::Result<SocketAddr> {

@@ -3,6 +3,10 @@
 //!
 //! It knows neither tasks nor JavaScript: every host's workers join one. Nothing here is touched per message.
 
+mod member;
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,6 +16,8 @@ use ringline_ring::Doorbell;
 
 use crate::Error;
 
+pub use member::Member;
+
 /// Sent to one worker by another thread.
 #[derive(Debug)]
 pub enum Message<S> {
@@ -19,6 +25,8 @@ pub enum Message<S> {
     Socket(S),
     /// Listen on an address, begin to accept, and answer with [`Member::listening`].
     Listen(SocketAddr),
+    /// The worker that listened has ended: accept on its listener from now on; see [`Member::take_over`].
+    TakeOver,
 }
 
 /// The workers of one runtime.
@@ -26,8 +34,10 @@ pub struct Cluster<S> {
     mailboxes: Vec<Mailbox<S>>,
     /// Connections handed out so far, for the turn of the next.
     routed: AtomicUsize,
+    /// Whether a connection goes to the worker whose turn it is, and not to the one that accepted it.
+    routes: AtomicBool,
     stopping: AtomicBool,
-    start: Mutex<Start>,
+    start: Mutex<Start<S>>,
     /// Rung when `start` changes.
     changed: Condvar,
 }
@@ -47,7 +57,7 @@ struct Contents<S> {
 }
 
 /// How far the start has come.
-struct Start {
+struct Start<S> {
     /// Workers that have reported neither success nor failure.
     pending: usize,
     /// The first failure.
@@ -56,9 +66,11 @@ struct Start {
     listener: usize,
     /// What became of that order.
     bound: Option<io::Result<SocketAddr>>,
+    /// The listener, unless each worker has one: what keeps the port open when the worker that accepts on it ends.
+    socket: Option<S>,
 }
 
-/// The worker that owns the listener, unless each has one.
+/// The worker that accepts first, unless each does.
 const ACCEPTOR: usize = 0;
 
 impl<S> Cluster<S> {
@@ -72,8 +84,9 @@ impl<S> Cluster<S> {
         Arc::new(Self {
             mailboxes: (0..workers).map(mailbox).collect(),
             routed: AtomicUsize::new(0),
+            routes: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
-            start: Mutex::new(Start { pending: workers, failure: None, listener: ACCEPTOR, bound: None }),
+            start: Mutex::new(Start { pending: workers, failure: None, listener: ACCEPTOR, bound: None, socket: None }),
             changed: Condvar::new(),
         })
     }
@@ -112,7 +125,7 @@ impl<S> Cluster<S> {
         }
     }
 
-    /// Has the workers listen and accept from now on; returns the address, with the port that was chosen if it was 0.
+    /// Has one worker listen and accept for all from now on, and another one take over when it ends; returns the address, with the port that was chosen if it was 0.
     ///
     /// # Errors
     ///
@@ -121,13 +134,14 @@ impl<S> Cluster<S> {
         self.listen_on(ACCEPTOR, address)
     }
 
-    /// As [`listen`](Self::listen), but every worker opens a listener of its own, for which their sockets must share
-    /// ports.
+    /// As [`listen`](Self::listen), but every worker opens a listener of its own and keeps what it accepts. Their sockets must
+    /// share ports. A listener ends with its worker, and the kernel then chooses among the others.
     ///
     /// # Errors
     ///
     /// Those of `listen`, from the first worker that has one.
     pub fn listen_everywhere(&self, address: SocketAddr) -> io::Result<SocketAddr> {
+        self.routes.store(false, Ordering::Release);
         let bound = self.listen_on(ACCEPTOR, address)?;
         let others = (0..self.workers()).filter(|&worker| worker != ACCEPTOR);
         others.map(|worker| self.listen_on(worker, bound)).try_for_each(|result| result.map(drop))?;
@@ -159,6 +173,8 @@ impl<S> Cluster<S> {
     /// Tells every worker to close its connections and end. Calling it again changes nothing.
     pub fn shutdown(&self) {
         if !self.stopping.swap(true, Ordering::AcqRel) {
+            let listener = self.start().socket.take();
+            drop(listener);
             self.mailboxes.iter().for_each(Mailbox::ring);
         }
     }
@@ -178,6 +194,31 @@ impl<S> Cluster<S> {
         }
     }
 
+    /// Has the next worker accept on the listener of `worker`, which accepts no more. Without one to hand on nothing
+    /// happens; when nobody is left, it is closed.
+    fn hand_on(&self, worker: usize) {
+        let mut holder = worker;
+        loop {
+            let heir = (holder + 1) % self.workers();
+            let mut start = self.start();
+            // Somebody else has done it, or the end has come.
+            if start.listener != holder || start.socket.is_none() {
+                return;
+            }
+            if heir == worker {
+                let listener = start.socket.take();
+                drop(start);
+                return drop(listener);
+            }
+            start.listener = heir;
+            drop(start);
+            if self.post(heir, Message::TakeOver).is_ok() {
+                return;
+            }
+            holder = heir;
+        }
+    }
+
     fn post(&self, worker: usize, message: Message<S>) -> Result<(), Message<S>> {
         let mut contents = self.mailboxes[worker].contents();
         if contents.left {
@@ -191,7 +232,7 @@ impl<S> Cluster<S> {
         Ok(())
     }
 
-    fn start(&self) -> MutexGuard<'_, Start> {
+    fn start(&self) -> MutexGuard<'_, Start<S>> {
         self.start.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -208,170 +249,6 @@ impl<S> Mailbox<S> {
     }
 }
 
-/// A worker's place in its cluster. Dropping it is leaving.
-pub struct Member<S> {
-    cluster: Arc<Cluster<S>>,
-    index: usize,
-    /// Whether the start of this worker was reported.
-    reported: bool,
-}
-
-impl<S> Member<S> {
-    /// The number of the worker, from 0.
-    pub fn index(&self) -> usize {
-        self.index
-    }
-
-    /// The cluster.
-    pub fn cluster(&self) -> &Arc<Cluster<S>> {
-        &self.cluster
-    }
-
-    /// Makes the worker reachable: from now on messages ring its doorbell. What was posted before is waiting already,
-    /// so the worker looks once without being rung.
-    pub fn reachable_by(&self, doorbell: Doorbell) {
-        self.mailbox().contents().doorbell = Some(doorbell);
-    }
-
-    /// Reports that the worker runs its loop from now on.
-    pub fn ready(&mut self) {
-        self.report(None);
-    }
-
-    /// Reports why the worker does not start.
-    pub fn failed(&mut self, error: Error) {
-        self.report(Some(error));
-    }
-
-    fn report(&mut self, failure: Option<Error>) {
-        if !std::mem::replace(&mut self.reported, true) {
-            let mut start = self.cluster.start();
-            start.pending -= 1;
-            if start.failure.is_none() {
-                start.failure = failure;
-            }
-            drop(start);
-            self.cluster.changed.notify_all();
-        }
-    }
-
-    /// Takes the messages that have come, oldest first.
-    pub fn take(&self, into: &mut Vec<Message<S>>) {
-        if self.mailbox().any.swap(false, Ordering::AcqRel) {
-            into.append(&mut self.mailbox().contents().messages);
-        }
-    }
-
-    /// Whether [`Cluster::notify`] was called since the last call of this.
-    pub fn take_notification(&self) -> bool {
-        self.mailbox().notified.swap(false, Ordering::AcqRel)
-    }
-
-    /// Answers [`Message::Listen`].
-    pub fn listening(&self, bound: io::Result<SocketAddr>) {
-        self.cluster.start().bound = Some(bound);
-        self.cluster.changed.notify_all();
-    }
-
-    /// Gives an accepted socket to the worker whose turn it is. It comes back when that is this one. It is dropped, and
-    /// so closed, when no worker is left.
-    pub fn route(&self, socket: S) -> Option<S> {
-        let workers = self.cluster.workers();
-        let mut socket = socket;
-        for _ in 0..workers {
-            let next = self.cluster.routed.fetch_add(1, Ordering::Relaxed) % workers;
-            if next == self.index {
-                return Some(socket);
-            }
-            match self.cluster.post(next, Message::Socket(socket)) {
-                Err(Message::Socket(back)) => socket = back,
-                _ => return None,
-            }
-        }
-        None
-    }
-
-    fn mailbox(&self) -> &Mailbox<S> {
-        &self.cluster.mailboxes[self.index]
-    }
-}
-
-impl<S> Drop for Member<S> {
-    fn drop(&mut self) {
-        let mut contents = self.mailbox().contents();
-        contents.left = true;
-        contents.doorbell = None;
-        // Dropped after the lock: closing sockets takes its time.
-        let unread = std::mem::take(&mut contents.messages);
-        drop(contents);
-        drop(unread);
-        self.report(Some(Error::HandlerPanicked { worker: self.index }));
-        let mut start = self.cluster.start();
-        if self.index == start.listener {
-            start.bound.get_or_insert_with(|| Err(worker_gone()));
-            drop(start);
-            self.cluster.changed.notify_all();
-        }
-    }
-}
-
 fn worker_gone() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "the worker that accepts has ended")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sockets_go_round() {
-        let cluster = Cluster::new(3);
-        let members: Vec<_> = (0..3).map(|index| cluster.member(index)).collect();
-        let kept: Vec<u32> = (0..9).filter_map(|socket| members[0].route(socket)).collect();
-        assert_eq!(kept, [0, 3, 6]);
-        for (member, expected) in [(&members[1], [1, 4, 7]), (&members[2], [2, 5, 8])] {
-            let mut messages = Vec::new();
-            member.take(&mut messages);
-            let sockets = messages.iter().map(|message| match message {
-                Message::Socket(socket) => *socket,
-                other => panic!("{other:?}"),
-            });
-            assert_eq!(sockets.collect::<Vec<_>>(), expected);
-        }
-    }
-
-    #[test]
-    fn a_worker_that_left_is_passed_over() {
-        let cluster = Cluster::new(2);
-        let first = cluster.member(0);
-        drop(cluster.member(1));
-        let kept: Vec<u32> = (0..4).filter_map(|socket| first.route(socket)).collect();
-        assert_eq!(kept, [0, 1, 2, 3]);
-    }
-
-    #[test]
-    fn waiting_for_the_start_ends_when_a_worker_vanishes() {
-        let cluster = Cluster::<u32>::new(2);
-        let mut first = cluster.member(0);
-        let second = cluster.member(1);
-        first.ready();
-        let waiter = std::thread::spawn({
-            let cluster = Arc::clone(&cluster);
-            move || cluster.wait_ready()
-        });
-        drop(second);
-        assert!(matches!(waiter.join().unwrap(), Err(Error::HandlerPanicked { worker: 1 })));
-    }
-
-    #[test]
-    fn waiting_for_the_listener_ends_when_its_worker_vanishes() {
-        let cluster = Cluster::<u32>::new(1);
-        let member = cluster.member(0);
-        let waiter = std::thread::spawn({
-            let cluster = Arc::clone(&cluster);
-            move || cluster.listen("127.0.0.1:0".parse().unwrap())
-        });
-        drop(member);
-        assert_eq!(waiter.join().unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
-    }
 }

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use harness::{Running, config, echo, eventually, read_all, read_exactly, worker_threads};
+use harness::{Running, client, config, echo, eventually, read_all, read_exactly, receive, worker_threads};
 use ringline::{AsyncEventHandler, Config, ConnCtx, DriverCtx, RinglineBuilder, request_shutdown, spawn};
 
 static TURN: Mutex<()> = Mutex::new(());
@@ -80,6 +80,68 @@ fn with_reuse_port_every_worker_listens_and_all_connections_are_served() {
     // A hash that gives all of 200 connections to one of four would be broken.
     assert!(served().iter().filter(|served| **served > 0).count() > 1, "{:?}", served());
     server.stop();
+}
+
+/// Panics a second time when somebody drops what it panicked with, which no worker survives.
+struct Deadly;
+
+impl Drop for Deadly {
+    fn drop(&mut self) {
+        panic!("this panic is part of the test");
+    }
+}
+
+/// Says which worker it is, and takes that down with it when it is told to.
+struct Mortal(usize);
+
+impl AsyncEventHandler for Mortal {
+    fn create_for_worker(worker: usize) -> Self {
+        Mortal(worker)
+    }
+
+    fn on_accept(&self, conn: ConnCtx) -> impl Future<Output = ()> + 'static {
+        let worker = self.0;
+        async move {
+            while let [request] = receive(conn, 1).await[..] {
+                if request == b'!' {
+                    std::panic::panic_any(Deadly);
+                }
+                conn.send_nowait(&[worker as u8]).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn when_the_worker_that_accepts_dies_the_next_one_takes_its_listener_over() {
+    let _turn = take_turn();
+    let address = "127.0.0.1:0".parse().unwrap();
+    let builder = RinglineBuilder::new(config().workers(3).build().unwrap()).bind(address);
+    let (handle, mut workers) = builder.launch::<Mortal>().unwrap();
+    let address = handle.bound_addr().unwrap();
+    let ask = |stream: &mut std::net::TcpStream| {
+        stream.write_all(b"?").unwrap();
+        usize::from(read_exactly(stream, 1)[0])
+    };
+    for dying in [0, 1] {
+        let mut stream = std::iter::repeat_with(|| client(address)).find_map(|mut stream| {
+            let found = ask(&mut stream) == dying;
+            found.then_some(stream)
+        });
+        stream.as_mut().unwrap().write_all(b"!").unwrap();
+        eventually("the worker is dead", || {
+            // The port is open all the time, whoever gets what comes.
+            drop(client(address));
+            workers[0].is_finished()
+        });
+        assert!(workers.remove(0).join().is_err());
+        for _ in 0..20 {
+            assert!(ask(&mut client(address)) > dying);
+        }
+    }
+    handle.shutdown();
+    workers.remove(0).join().unwrap().unwrap();
+    assert_eq!(std::net::TcpStream::connect(address).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
 }
 
 #[test]

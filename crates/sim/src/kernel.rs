@@ -257,7 +257,12 @@ impl Kernel for SimKernel {
         }
     }
 
-    fn listen(&mut self, file: FileIndex, address: SocketAddr, options: &SocketOptions) -> io::Result<SocketAddr> {
+    fn listen(
+        &mut self,
+        file: FileIndex,
+        address: SocketAddr,
+        options: &SocketOptions,
+    ) -> io::Result<(SimSocket, SocketAddr)> {
         self.check_free(file);
         let mut world = self.network.world();
         let bound = if address.port() == 0 { world.ephemeral(address.ip()) } else { address };
@@ -275,9 +280,18 @@ impl Kernel for SimKernel {
             released: false,
         };
         let id = world.insert(Socket::Listener(listener));
+        world.retain(id);
+        let number = world.descriptors.open(id);
+        let socket = world.descriptors.own(number).expect("opened just now");
         drop(world);
         self.install(file, id);
-        Ok(bound)
+        Ok((socket, bound))
+    }
+
+    fn share_listener(&mut self, file: FileIndex, socket: &SimSocket) -> io::Result<()> {
+        self.check_free(file);
+        self.install(file, socket.socket);
+        Ok(())
     }
 
     fn accepted(&mut self, result: u32) -> SimSocket {

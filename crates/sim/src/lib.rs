@@ -18,7 +18,7 @@
 //! let network = Network::new(1);
 //! let mut kernel = SimKernel::new(&network, RingOptions::default());
 //! let options = SocketOptions { nodelay: true, backlog: 16, reuse_port: false };
-//! let address = kernel.listen(FileIndex(0), loopback(0), &options).unwrap();
+//! let address = kernel.listen(FileIndex(0), loopback(0), &options).unwrap().1;
 //! kernel.push(Op::AcceptMultishot { listener: FileIndex(0) }, Tag::new(1, 0, 0)).unwrap();
 //!
 //! let peer = network.connect(address).unwrap();

@@ -4,8 +4,8 @@ mod rig;
 
 use libc::{EADDRINUSE, ECANCELED, ECONNABORTED, EINVAL, EMFILE, ENOTCONN};
 use rig::*;
-use ringline_ring::{Direction, FileIndex, Kernel, Op, SocketOptions};
-use ringline_sim::{Fault, NetworkOptions, RingOptions, loopback};
+use ringline_ring::{Direction, FileIndex, Kernel, Op, SocketOptions, Wait};
+use ringline_sim::{Fault, Network, NetworkOptions, RingOptions, SimKernel, loopback};
 
 #[test]
 fn one_accept_brings_every_connection() {
@@ -33,7 +33,7 @@ fn nobody_is_reached_where_nobody_listens() {
 fn a_full_backlog_lets_nobody_in() {
     let mut rig = Rig::new(1);
     let options = SocketOptions { backlog: 1, ..OPTIONS };
-    let address = rig.kernel.listen(LISTENER, loopback(0), &options).unwrap();
+    let address = rig.kernel.listen(LISTENER, loopback(0), &options).unwrap().1;
     rig.network.connect(address).unwrap();
     assert_eq!(rig.network.connect(address).err().unwrap().kind(), std::io::ErrorKind::TimedOut);
 }
@@ -45,15 +45,39 @@ fn a_port_is_taken_until_its_listener_is_closed() {
     let again = |rig: &mut Rig| rig.kernel.listen(FileIndex(5), address, &OPTIONS);
     assert_eq!(again(&mut rig).unwrap_err().raw_os_error(), Some(EADDRINUSE));
     rig.submit(Op::Close { file: LISTENER }, CLOSE);
-    assert_eq!(again(&mut rig).unwrap(), address);
+    assert_eq!(again(&mut rig).unwrap().1, address);
+}
+
+#[test]
+fn a_listener_that_another_ring_shares_outlives_the_one_that_opened_it() {
+    let network = Network::new(1);
+    let mut first = SimKernel::new(&network, RingOptions::default());
+    let mut second = SimKernel::new(&network, RingOptions::default());
+    let (socket, address) = first.listen(LISTENER, loopback(0), &OPTIONS).unwrap();
+    let waiting = network.connect(address).unwrap();
+    drop(first);
+    second.share_listener(FileIndex(4), &socket).unwrap();
+    drop(socket);
+    let later = network.connect(address).unwrap();
+    second.push(Op::AcceptMultishot { listener: FileIndex(4) }, ACCEPT).unwrap();
+    second.enter(Wait::Poll).unwrap();
+    let mut completions = [ringline_ring::Completion { tag: tag(0), result: 0, flags: 0 }; 4];
+    assert_eq!(second.reap(&mut completions), 2);
+    for (file, completion) in (5..).zip(&completions[..2]) {
+        let accepted = second.accepted(completion.result as u32);
+        second.adopt(FileIndex(file), &accepted).unwrap();
+    }
+    assert!(!waiting.sees_end() && !later.sees_end());
+    drop(second);
+    assert_eq!(network.connect(address).err().unwrap().kind(), std::io::ErrorKind::ConnectionRefused);
 }
 
 #[test]
 fn listeners_that_agree_share_a_port() {
     let mut rig = Rig::new(1);
     let options = SocketOptions { reuse_port: true, ..OPTIONS };
-    let address = rig.kernel.listen(FileIndex(0), loopback(0), &options).unwrap();
-    assert_eq!(rig.kernel.listen(FileIndex(1), address, &options).unwrap(), address);
+    let address = rig.kernel.listen(FileIndex(0), loopback(0), &options).unwrap().1;
+    assert_eq!(rig.kernel.listen(FileIndex(1), address, &options).unwrap().1, address);
     for (file, tag) in [(0, tag(10)), (1, tag(11))] {
         rig.push(Op::AcceptMultishot { listener: FileIndex(file) }, tag);
     }

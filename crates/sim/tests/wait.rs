@@ -107,7 +107,7 @@ fn one_ring_adopts_what_another_has_accepted() {
     let network = Network::new(1);
     let mut acceptor = SimKernel::new(&network, RingOptions::default());
     let mut worker = SimKernel::new(&network, RingOptions::default());
-    let address = acceptor.listen(FileIndex(0), loopback(0), &OPTIONS).unwrap();
+    let address = acceptor.listen(FileIndex(0), loopback(0), &OPTIONS).unwrap().1;
     acceptor.push(Op::AcceptMultishot { listener: FileIndex(0) }, ACCEPT).unwrap();
     let peer = network.connect(address).unwrap();
     acceptor.enter(Wait::Poll).unwrap();

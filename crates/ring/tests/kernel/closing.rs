@@ -124,7 +124,7 @@ fn closing_an_empty_slot_is_an_error_and_harms_nothing() {
 #[test]
 fn a_listener_that_is_cancelled_and_closed_refuses_connections() {
     let mut bench = Bench::new();
-    let bound = bench.ring.listen(FILE, crate::fixture::loopback(), &crate::fixture::OPTIONS).unwrap();
+    let bound = bench.ring.listen(FILE, crate::fixture::loopback(), &crate::fixture::OPTIONS).unwrap().1;
     let accept = bench.push(Op::AcceptMultishot { listener: FILE });
     bench.poll();
     bench.push(Op::Cancel { target: accept });

@@ -14,7 +14,7 @@ const CONNECTION: FileIndex = FileIndex(1);
 fn a_message_is_accepted_received_and_sent_back() {
     let mut bench = Bench::new();
     let start = bench.provide(4, 4096, false);
-    let bound = bench.ring.listen(LISTENER, loopback(), &OPTIONS).unwrap();
+    let bound = bench.ring.listen(LISTENER, loopback(), &OPTIONS).unwrap().1;
     assert_ne!(bound.port(), 0);
     let accept = bench.push(Op::AcceptMultishot { listener: LISTENER });
 

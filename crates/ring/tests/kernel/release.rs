@@ -45,7 +45,7 @@ fn a_listeners_port_is_free_at_once() {
     for settings in settings() {
         for round in 0..50 {
             let mut bench = Bench::with(settings);
-            let bound = bench.ring.listen(FILE, loopback(), &OPTIONS).unwrap();
+            let bound = bench.ring.listen(FILE, loopback(), &OPTIONS).unwrap().1;
             bench.push(Op::AcceptMultishot { listener: FILE });
             bench.push(Op::PollDoorbell);
             bench.poll();

@@ -27,7 +27,7 @@ fn accepted_sockets_inherit_nodelay_from_the_listener() {
     for nodelay in [true, false] {
         let mut bench = Bench::new();
         let options = SocketOptions { nodelay, ..OPTIONS };
-        let bound = bench.ring.listen(LISTENER, loopback(), &options).unwrap();
+        let bound = bench.ring.listen(LISTENER, loopback(), &options).unwrap().1;
         let (_client, socket) = accept(&mut bench, bound);
         assert_eq!(TcpStream::from(socket).nodelay().unwrap(), nodelay);
     }
@@ -46,7 +46,7 @@ fn outbound_sockets_have_nodelay_when_asked() {
 #[test]
 fn sockets_do_not_reach_child_processes() {
     let mut bench = Bench::new();
-    let bound = bench.ring.listen(LISTENER, loopback(), &OPTIONS).unwrap();
+    let bound = bench.ring.listen(LISTENER, loopback(), &OPTIONS).unwrap().1;
     let (_client, accepted) = accept(&mut bench, bound);
     let outbound = bench.ring.open_stream(FileIndex(1), loopback(), &OPTIONS).unwrap();
     for socket in [accepted, outbound] {
@@ -58,7 +58,7 @@ fn sockets_do_not_reach_child_processes() {
 #[test]
 fn a_listener_on_all_ipv6_addresses_takes_ipv4_too() {
     let mut bench = Bench::new();
-    let bound = bench.ring.listen(LISTENER, (Ipv6Addr::UNSPECIFIED, 0).into(), &OPTIONS).unwrap();
+    let bound = bench.ring.listen(LISTENER, (Ipv6Addr::UNSPECIFIED, 0).into(), &OPTIONS).unwrap().1;
     let (client, socket) = accept(&mut bench, (Ipv4Addr::LOCALHOST, bound.port()).into());
     let adopted = bench.ring.adopt(FileIndex(1), &socket).unwrap();
     let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
@@ -69,7 +69,7 @@ fn a_listener_on_all_ipv6_addresses_takes_ipv4_too() {
 #[test]
 fn a_listener_on_one_ipv6_address_leaves_ipv4_alone() {
     let mut bench = Bench::new();
-    let bound = bench.ring.listen(LISTENER, (Ipv6Addr::LOCALHOST, 0).into(), &OPTIONS).unwrap();
+    let bound = bench.ring.listen(LISTENER, (Ipv6Addr::LOCALHOST, 0).into(), &OPTIONS).unwrap().1;
     let (client, socket) = accept(&mut bench, bound);
     assert_eq!(bench.ring.adopt(FileIndex(1), &socket).unwrap().peer, client.local_addr().unwrap());
     TcpListener::bind((Ipv4Addr::LOCALHOST, bound.port())).unwrap();
@@ -78,13 +78,13 @@ fn a_listener_on_one_ipv6_address_leaves_ipv4_alone() {
 #[test]
 fn a_busy_address_is_an_error_unless_both_share_the_port() {
     let mut bench = Bench::new();
-    let bound = bench.ring.listen(LISTENER, loopback(), &OPTIONS).unwrap();
+    let bound = bench.ring.listen(LISTENER, loopback(), &OPTIONS).unwrap().1;
     let busy = bench.ring.listen(FileIndex(1), bound, &OPTIONS).unwrap_err();
     assert_eq!(busy.kind(), std::io::ErrorKind::AddrInUse);
 
     let shared = SocketOptions { reuse_port: true, ..OPTIONS };
-    let bound = bench.ring.listen(FileIndex(1), loopback(), &shared).unwrap();
-    assert_eq!(bench.ring.listen(FileIndex(2), bound, &shared).unwrap(), bound);
+    let bound = bench.ring.listen(FileIndex(1), loopback(), &shared).unwrap().1;
+    assert_eq!(bench.ring.listen(FileIndex(2), bound, &shared).unwrap().1, bound);
 }
 
 #[test]

@@ -50,19 +50,36 @@ impl Acceptor {
 }
 
 impl<K: Kernel> Driver<K> {
-    /// Opens the listening socket and returns the address that it is bound to.
+    /// Opens the listening socket and returns it with the address that it is bound to. The port is free again when both the
+    /// driver and who has the socket have let go of it.
     ///
     /// # Errors
     ///
     /// EADDRINUSE, EACCES, EADDRNOTAVAIL, …; EBUSY when there is a listener already.
-    pub fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        if self.acceptor.state != State::Closed {
-            return Err(io::Error::from_raw_os_error(libc::EBUSY));
-        }
+    pub fn listen(&mut self, address: SocketAddr) -> io::Result<(K::Socket, SocketAddr)> {
+        self.require_no_listener()?;
         let file = self.listener();
-        let bound = self.submitter.kernel.listen(file, address, &self.settings.sockets)?;
+        let opened = self.submitter.kernel.listen(file, address, &self.settings.sockets)?;
         self.acceptor.state = State::Idle;
-        Ok(bound)
+        Ok(opened)
+    }
+
+    /// Listens on a socket that another driver has opened. Connections that wait there already are accepted too.
+    ///
+    /// # Errors
+    ///
+    /// EBUSY when there is a listener already, or what the kernel answers when it cannot take the descriptor.
+    pub fn share_listener(&mut self, socket: &K::Socket) -> io::Result<()> {
+        self.require_no_listener()?;
+        let file = self.listener();
+        self.submitter.kernel.share_listener(file, socket)?;
+        self.acceptor.state = State::Idle;
+        Ok(())
+    }
+
+    fn require_no_listener(&self) -> io::Result<()> {
+        let has_none = self.acceptor.state == State::Closed;
+        if has_none { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EBUSY)) }
     }
 
     /// Begins to accept on the listener.

@@ -39,8 +39,6 @@ pub(crate) struct Worker<H: AsyncEventHandler> {
     /// Whether the handler wants ticks.
     ticks: bool,
     tick_timeout_ns: u64,
-    /// Accepted connections go to the worker whose turn it is; otherwise they stay.
-    routes: bool,
     /// The driver has more to deliver already.
     more: bool,
     /// When a shutdown ends at the latest.
@@ -90,7 +88,6 @@ impl<H: AsyncEventHandler> Worker<H> {
             member,
             ticks: true,
             tick_timeout_ns: config.tick_timeout_us.saturating_mul(1000),
-            routes: !config.reuse_port,
             more: false,
             stop_at: None,
             batch: Vec::new(),
@@ -151,10 +148,17 @@ impl<H: AsyncEventHandler> Worker<H> {
             match message {
                 Message::Socket(socket) => self.sockets.push(socket),
                 Message::Listen(address) => self.member.listening(core.with(|inner| {
-                    let bound = inner.driver.listen(address)?;
+                    let opened = inner.driver.listen(address)?;
                     inner.driver.accept();
-                    Ok(bound)
+                    Ok(opened)
                 })),
+                Message::TakeOver => self.member.take_over(|listener| {
+                    core.with(|inner| {
+                        inner.driver.share_listener(listener)?;
+                        inner.driver.accept();
+                        Ok(())
+                    })
+                }),
             }
         }
         if self.member.take_notification() {
@@ -189,8 +193,7 @@ impl<H: AsyncEventHandler> Worker<H> {
         }
         let (mut incoming, established) =
             core.with(|inner| (std::mem::take(&mut inner.host.incoming), std::mem::take(&mut inner.host.established)));
-        let keep = |socket| if self.routes { self.member.route(socket) } else { Some(socket) };
-        self.sockets.extend(incoming.drain(..).filter_map(keep));
+        self.sockets.extend(incoming.drain(..).filter_map(|socket| self.member.route(socket)));
         for socket in self.sockets.drain(..) {
             // Dropping the socket refuses the connection: the worker is shutting down, every slot is taken, or the
             // peer has gone again. The driver counts the latter two.

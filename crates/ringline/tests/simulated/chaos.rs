@@ -50,7 +50,7 @@ impl Chaos {
     pub(crate) fn new(setup: Setup, seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let (network, mut driver) = setup.build(seed, &mut dice);
-        let address = driver.listen(loopback(0)).unwrap();
+        let address = driver.listen(loopback(0)).unwrap().1;
         driver.accept();
         let scheduled = Rc::default();
         let (clients, outbound) = (Vec::new(), Vec::new());

@@ -99,8 +99,17 @@ impl Kernel for Meddler {
         unsafe { self.kernel.provide_buffers(group, buffers) };
     }
 
-    fn listen(&mut self, file: FileIndex, address: SocketAddr, options: &SocketOptions) -> io::Result<SocketAddr> {
+    fn listen(
+        &mut self,
+        file: FileIndex,
+        address: SocketAddr,
+        options: &SocketOptions,
+    ) -> io::Result<(SimSocket, SocketAddr)> {
         self.kernel.listen(file, address, options)
+    }
+
+    fn share_listener(&mut self, file: FileIndex, socket: &SimSocket) -> io::Result<()> {
+        self.kernel.share_listener(file, socket)
     }
 
     fn accepted(&mut self, result: u32) -> SimSocket {

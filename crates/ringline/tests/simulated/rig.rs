@@ -60,7 +60,7 @@ impl<K: Kernel<Socket = SimSocket>> Rig<K> {
         let network = Network::with_options(network);
         let ledger = Ledger::new(settings.send_slots);
         let mut driver = Driver::new(kernel(&network), settings).unwrap();
-        let address = driver.listen(loopback(0)).unwrap();
+        let address = driver.listen(loopback(0)).unwrap().1;
         driver.accept();
         Self { network, driver, ledger, address, told: Vec::new(), turns: 0, more: false }
     }

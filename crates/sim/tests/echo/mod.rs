@@ -54,7 +54,7 @@ impl Echo {
     pub(crate) fn new(network: &Network, incremental: bool) -> (Self, SocketAddr) {
         let mut kernel = SimKernel::new(network, RingOptions { completions: 16, ..RingOptions::default() });
         let options = SocketOptions { nodelay: true, backlog: 64, reuse_port: false };
-        let address = kernel.listen(LISTENER, loopback(0), &options).unwrap();
+        let address = kernel.listen(LISTENER, loopback(0), &options).unwrap().1;
         kernel.create_buffer_group(GROUP, BUFFERS, incremental).unwrap();
         let this = Self {
             kernel,

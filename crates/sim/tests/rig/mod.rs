@@ -78,7 +78,7 @@ impl Rig {
     }
 
     pub fn listen(&mut self) -> SocketAddr {
-        let address = self.kernel.listen(LISTENER, loopback(0), &OPTIONS).unwrap();
+        let address = self.kernel.listen(LISTENER, loopback(0), &OPTIONS).unwrap().1;
         self.address = Some(address);
         address
     }

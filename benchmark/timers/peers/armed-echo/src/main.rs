@@ -51,6 +51,7 @@ fn settings() -> DriverSettings {
         zero_copy_threshold: 4096,
         sockets: SocketOptions { nodelay: true, backlog: 1024, reuse_port: false },
         disk: DiskLimits::default(),
+        chain_links_max: 0,
         flush_interval_ns: 100_000,
     }
 }
@@ -62,7 +63,7 @@ fn main() -> io::Result<()> {
     let kernel = Uring::new(&ring).map_err(io::Error::other)?;
     let mut driver = Driver::new(kernel, settings)?;
     let mut host = Echo::default();
-    let address = driver.listen(([127, 0, 0, 1], 0).into())?;
+    let (_listener, address) = driver.listen(([127, 0, 0, 1], 0).into())?;
     driver.accept();
     let now = driver.clock();
     for key in 0..armed {
