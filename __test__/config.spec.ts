@@ -28,6 +28,8 @@ test('the defaults are those of the specification', (t) => {
       registeredRegions: [],
       directIo: undefined,
       nvme: undefined,
+      reusePort: false,
+      maxChainLength: 16,
       timerSlots: 256,
       udpBind: [],
     },
@@ -55,6 +57,8 @@ test('every setter of the builder reaches its field', (t) => {
     .registeredRegions([])
     .directIo({ maxFiles: 13 })
     .nvme({ maxCommandsInFlight: 14 })
+    .reusePort(true)
+    .maxChainLength(0)
     .timerSlots(11)
     .udpBind(['[::1]:12'])
     .recvBuffer({ ringSize: 16 })
@@ -87,6 +91,8 @@ test('every setter of the builder reaches its field', (t) => {
       registeredRegions: [],
       directIo: { maxFiles: 13, maxCommandsInFlight: 256 },
       nvme: { maxDevices: 4, maxCommandsInFlight: 14 },
+      reusePort: true,
+      maxChainLength: 0,
       timerSlots: 11,
       udpBind: [{ address: '::1', port: 12, family: 'IPv6' }],
     },
@@ -111,6 +117,8 @@ const wrong: [object, RegExp][] = [
   [{ flushIntervalUs: -1 }, /flushIntervalUs .* from 0/],
   [{ tickTimeoutUs: Number.NaN }, /tickTimeoutUs .* NaN/],
   [{ tcpNodelay: 'yes' }, /tcpNodelay/],
+  [{ reusePort: 1 }, /reusePort must be true or false; received number 1/],
+  [{ maxChainLength: 65 }, /maxChainLength must be a whole number from 0 to 64; received number 65/],
   [{ standaloneTaskCapacity: 0 }, /standaloneTaskCapacity/],
   [{ sendSlabSlots: 0 }, /sendSlabSlots/],
   [{ sendZcThreshold: -1 }, /sendZcThreshold/],

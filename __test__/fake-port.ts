@@ -66,6 +66,7 @@ export class FakePort implements NativePort {
       recvAccumulatorLimit: 2 ** 20,
       standaloneTaskCapacity: 4,
       timerSlots: 4,
+      chainLinksMax: 4,
       udpAddrs: [],
       requestShutdown: () => {
         this.shutdownRequests += 1

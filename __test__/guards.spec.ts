@@ -3,26 +3,10 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
-import { allocAligned, allocGuard, type ConnCtx, MAX_GUARDS, MAX_IOVECS, MemoryRegion, SendPart } from 'ringline'
-import { dial, readAll, readBytes, serve, testConfig, until } from './serving.js'
+import { allocAligned, allocGuard, MAX_GUARDS, MAX_IOVECS, MemoryRegion, SendPart } from 'ringline'
+import { accepted, readAll, readBytes, testConfig } from './serving.js'
 
 const MIB = 1024 * 1024
-
-/** A server whose one connection a test takes into its own hands. */
-async function accepted(t: Parameters<typeof serve>[0], config = testConfig()) {
-  let conn: ConnCtx | undefined
-  const accept = (accepted: ConnCtx): void => {
-    conn = accepted
-  }
-  const server = await serve(
-    t,
-    { onAccept: (accepted) => void accept(accepted), onData: () => {}, onEnd: () => {} },
-    config,
-  )
-  const socket = await dial(t, server)
-  await until(() => conn !== undefined)
-  return { conn: conn as ConnCtx, socket, server }
-}
 
 function pattern(bytes: Buffer, seed: number): Buffer {
   for (let at = 0; at < bytes.length; at += 1) bytes[at] = (at * 31 + seed) & 255

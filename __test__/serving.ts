@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { ExecutionContext } from 'ava'
-import { type AsyncEventHandler, ConfigBuilder, RinglineBuilder, type Server } from 'ringline'
+import { type AsyncEventHandler, ConfigBuilder, type ConnCtx, RinglineBuilder, type Server } from 'ringline'
 
 /** A configuration for tests: one worker, on any core. */
 export function testConfig(): ConfigBuilder {
@@ -37,6 +37,20 @@ export async function dial(t: ExecutionContext, server: Server<true>): Promise<S
   t.teardown(() => void socket.destroy())
   await once(socket, 'connect')
   return socket
+}
+
+/** A server whose one connection a test takes into its own hands. */
+export async function accepted(
+  t: ExecutionContext,
+  config = testConfig(),
+  handler: AsyncEventHandler = {},
+): Promise<{ conn: ConnCtx; socket: Socket; server: Server<true> }> {
+  const conns: ConnCtx[] = []
+  const take = (conn: ConnCtx): void => void conns.push(conn)
+  const server = await serve(t, { onAccept: take, onData: () => {}, onEnd: () => {}, ...handler }, config)
+  const socket = await dial(t, server)
+  await until(() => conns.length === 1)
+  return { conn: conns[0]!, socket, server }
 }
 
 /** Reads until the peer's FIN; writing stays possible. */

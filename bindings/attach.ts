@@ -35,6 +35,8 @@ export async function attachWorker(settings: AttachSettings): Promise<Dispatcher
     recvAccumulatorLimit: config.recvAccumulatorLimit,
     standaloneTaskCapacity: config.standaloneTaskCapacity,
     timerSlots: config.timerSlots,
+    // A chain must fit into the submission queue as a whole.
+    chainLinksMax: Math.min(config.maxChainLength, config.sqEntries),
     udpAddrs: udpAddresses(native, cluster),
     storage: config,
     requestShutdown: settings.requestShutdown,

@@ -98,6 +98,18 @@ export class ConfigBuilder {
     return this
   }
 
+  /** Whether every worker listens with a socket of its own, among which the kernel chooses. */
+  reusePort(value: boolean): this {
+    this.#fields.reusePort = value
+    return this
+  }
+
+  /** Links of a chain of sends; 0 disables chains. */
+  maxChainLength(count: number): this {
+    this.#fields.maxChainLength = count
+    return this
+  }
+
   /** Tasks of `spawn` that may run at a time per worker. */
   standaloneTaskCapacity(count: number): this {
     this.#fields.standaloneTaskCapacity = count

@@ -68,6 +68,13 @@ export interface ConfigFields {
   readonly tickTimeoutUs: number
   /** Whether accepted and outbound sockets send small pieces at once (`TCP_NODELAY`). Default true. */
   readonly tcpNodelay: boolean
+  /**
+   * Whether every worker listens with a socket of its own (`SO_REUSEPORT`), and the kernel chooses the worker of a connection by a hash of
+   * its addresses: less balanced than the round-robin of the default, but no connection changes its thread. Default false.
+   */
+  readonly reusePort: boolean
+  /** Links of a chain of sends, 0 … 64, and never more than `sqEntries`; 0 disables chains. Default 16. */
+  readonly maxChainLength: number
   /** Tasks of `spawn` that may run at a time per worker, 1 … 2^20. Default 256. */
   readonly standaloneTaskCapacity: number
   /** Sleeps and timeouts that may be armed at a time per worker, 1 … 65535. Default 256. */
@@ -112,6 +119,7 @@ const RANGES = {
   sendCopySlotSize: { min: 1, max: BUFFER_MAX },
   flushIntervalUs: { min: 0, max: I32_MAX },
   tickTimeoutUs: { min: 0, max: I32_MAX },
+  maxChainLength: { min: 0, max: 64 },
   standaloneTaskCapacity: { min: 1, max: 2 ** 20 },
   timerSlots: { min: 1, max: 65535 },
   sendSlabSlots: { min: 1, max: 2 ** 20 },
@@ -127,7 +135,7 @@ const RANGES = {
   'worker.coreOffset': { min: 0, max: CORE_MAX },
 } as const satisfies Record<string, Range>
 
-const FLAGS = ['sqpoll', 'tcpNodelay', 'worker.pinToCore'] as const
+const FLAGS = ['sqpoll', 'tcpNodelay', 'reusePort', 'worker.pinToCore'] as const
 
 const DEFAULTS: ConfigFields = {
   sqEntries: 256,
@@ -145,6 +153,8 @@ const DEFAULTS: ConfigFields = {
   flushIntervalUs: 100,
   tickTimeoutUs: 1000,
   tcpNodelay: true,
+  reusePort: false,
+  maxChainLength: 16,
   standaloneTaskCapacity: 256,
   timerSlots: 256,
   udpBind: Object.freeze([]),

@@ -12,6 +12,7 @@ import type { Dispatcher } from './dispatcher.js'
 import type { GuardedSend } from './guards.js'
 import { Inbound, type ParseFunction, type ReceiveOptions } from './inbound.js'
 import type { PipeOptions } from './pipe.js'
+import { type ChainBuilder, queueChain, sendChain } from './send-chain.js'
 import type { SendData } from './send-data.js'
 import { AsyncSendBuilder, type SendPart } from './send-parts.js'
 import type { Sending } from './send-queue.js'
@@ -190,6 +191,30 @@ export class ConnCtx {
   sendParts(parts?: readonly SendPart[]): AsyncSendBuilder | GuardedSend {
     const builder = AsyncSendBuilder.of(this)
     return parts === undefined ? builder : builder.submitBatch(parts)
+  }
+
+  /**
+   * Sends a chain: links that the kernel runs one after the other, each as soon as the one before is out, with one completion for all. It
+   * begins when everything that was sent before is out, and what is sent after it follows it. All links are queued, or none. One that
+   * fails cancels the rest and ends the connection, as any failing send does.
+   *
+   * @param add - called once, at the call: adds the links, `(chain) => chain.copy(header).guard(value)`
+   * @returns the number of bytes, when the kernel has taken all of them; `released` of that promise tells when the guards' memory is free
+   * @throws (as a rejection) what `add` throws; RinglineError `ERR_RINGLINE_CHAIN_TOO_LONG` for more links than `maxChainLength` (or
+   * `sqEntries`), and always when that is 0; and the errors of {@link AsyncSendBuilder.submit}, except for too many parts
+   */
+  sendChain(add: (chain: ChainBuilder) => unknown): GuardedSend {
+    return sendChain(this, add)
+  }
+
+  /**
+   * As {@link ConnCtx.sendChain}, but does not tell when the chain is out.
+   *
+   * @returns the number of bytes queued
+   * @throws the errors of `sendChain`
+   */
+  sendChainNowait(add: (chain: ChainBuilder) => unknown): number {
+    return queueChain(this, add)
   }
 
   /** Sends a FIN after everything that was sent; receiving goes on. Does nothing the second time or after the end. */

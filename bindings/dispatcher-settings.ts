@@ -12,6 +12,8 @@ export interface DispatcherSettings {
   readonly recvAccumulatorLimit: number
   readonly standaloneTaskCapacity: number
   readonly timerSlots: number
+  /** Links of a chain of sends at most; 0 = no chains. */
+  readonly chainLinksMax: number
   /** What the worker's UDP sockets are bound to. */
   readonly udpAddrs: readonly SocketAddress[]
   /** What may be in flight with memory of JavaScript's; none when left out. */

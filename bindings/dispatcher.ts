@@ -82,7 +82,7 @@ export class Dispatcher {
     this.port = new Port(native)
     this.head = this.port.control[words.COMPLETION_HEAD]!
     this.slabs = new Slabs(native, 0)
-    this.outbound = new Outbound(this, typeof handler.onDrain === 'function')
+    this.outbound = new Outbound(this, typeof handler.onDrain === 'function', settings.chainLinksMax)
     this.pipes = new Pipes(this)
     this.connector = new Connector(this)
     this.tasks = new Tasks(settings.standaloneTaskCapacity, (error) => this.report(error, undefined))

@@ -8,7 +8,7 @@ import { CLOSED, CLOSING, DRAIN_DUE, PIPED, REFUSED, SENDS_REFUSED, WRITE_SHUT }
 import type { Dispatcher } from './dispatcher.js'
 import { invalidConnection, RinglineError } from './errors.js'
 import type { Place } from './memory.js'
-import { CLOSE, SEND_CHUNK, SEND_GUARD, SEND_SLOT, SHUTDOWN_WRITE, WATCH } from './protocol.js'
+import { CLOSE, SEND_CHAIN, SEND_CHUNK, SEND_GUARD, SEND_SLOT, SHUTDOWN_WRITE, WATCH } from './protocol.js'
 import { bufferOf, byteLengthOf, byteOffsetOf, bytesOf, requireAttached, type SendData } from './send-data.js'
 import { SendPool } from './send-pool.js'
 import { Sending, SendQueue } from './send-queue.js'
@@ -28,6 +28,8 @@ const UTF8_BYTES_PER_CHAR_MAX = 3
 export class Outbound {
   readonly pool: SendPool
   readonly queue: SendQueue
+  /** Links of a chain at most; 0 = no chains. */
+  readonly chainLinksMax: number
 
   private readonly dispatcher: Dispatcher
   private readonly tellsDrain: boolean
@@ -47,8 +49,9 @@ export class Outbound {
   }
   private readonly pumpOnce = (): void => this.pump()
 
-  constructor(dispatcher: Dispatcher, tellsDrain: boolean) {
+  constructor(dispatcher: Dispatcher, tellsDrain: boolean, chainLinksMax: number) {
     this.dispatcher = dispatcher
+    this.chainLinksMax = chainLinksMax
     this.tellsDrain = tellsDrain
     this.pool = new SendPool(dispatcher.port)
     this.queue = new SendQueue(this)
@@ -180,9 +183,20 @@ export class Outbound {
     const { memory, offset, length } = place
     const record = port.submit(SEND_GUARD, conn.slot, conn.generation, memory.id, offset, length, flags, key)
     port.hold(bufferOf(bytes))
-    conn.corkEpoch = (port.epoch - 1) | 0
+    this.uncork(conn)
     this.lastFlags = record < 0 ? -1 - CHUNK_FLAGS_WORD : record + CHUNK_FLAGS_WORD
     this.count(conn, length)
+  }
+
+  /** What is queued next, up to CHAIN_END, is a chain. */
+  beginChain(conn: ConnCtx): void {
+    this.uncork(conn)
+    this.submitCommand(conn, SEND_CHAIN, 0)
+  }
+
+  /** What was queued last does not grow any more. */
+  uncork(conn: ConnCtx): void {
+    conn.corkEpoch = (this.dispatcher.port.epoch - 1) | 0
   }
 
   /** Queues a command that has one operand, or none. */
@@ -192,7 +206,7 @@ export class Outbound {
 
   /** Queues a command that has to come after everything that was sent. */
   afterSends(conn: ConnCtx, kind: number, operand = 0): void {
-    conn.corkEpoch = (this.dispatcher.port.epoch - 1) | 0
+    this.uncork(conn)
     if (conn.sending !== undefined && conn.sending.waiting > 0) this.queue.enqueueCommand(conn, kind, operand)
     else this.submitCommand(conn, kind, operand)
   }
@@ -262,7 +276,7 @@ export class Outbound {
     const { slab, use } = name
     const record = port.submit(SEND_CHUNK, conn.slot, conn.generation, slab, byteOffsetOf(bytes), length, flags | use)
     port.hold(memory)
-    conn.corkEpoch = (port.epoch - 1) | 0
+    this.uncork(conn)
     this.lastFlags = record < 0 ? -1 - CHUNK_FLAGS_WORD : record + CHUNK_FLAGS_WORD
     this.count(conn, length)
     return true

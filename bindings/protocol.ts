@@ -16,6 +16,9 @@ export const DATAGRAM_SLABS = 1 << 30
 /** Datagrams of one socket that may be on their way out. */
 export const DATAGRAMS_IN_FLIGHT_MAX = 1024
 
+/** Send slots that one submission of the kernel gathers at most. */
+export const PIECES_PER_SEND_MAX = 64
+
 /** Control words. Each has a cache line of its own, because the two sides write different ones at the same time. */
 export const COMPLETION_TAIL = 0
 export const COMPLETION_HEAD = 16
@@ -64,6 +67,8 @@ export const SHUTDOWN_WRITE = 4
 export const PAUSE = 5
 export const RESUME = 6
 export const ABORT = 7
+/** The sends that follow, up to the one with CHAIN_END, are a chain. */
+export const SEND_CHAIN = 8
 export const TIMER = 20
 export const TIMER_CANCEL = 21
 export const SEND_DATAGRAM = 22
@@ -82,8 +87,12 @@ export const PIPE_STOPPED = 2
 export const PIPE_SOURCE_FAILED = 3
 export const PIPE_TARGET_FAILED = 4
 
-/** Flag of both send records: post SENT when the kernel has taken every byte up to the end of this piece. */
+/** Flag of all send records: post SENT when the kernel has taken every byte up to the end of this piece. */
 export const WATCH = 1
+/** In a chain: this send is the last of a link. */
+export const LINK_END = 2
+/** In a chain: this send is its last. */
+export const CHAIN_END = 4
 /** In a SEND_CHUNK the generation of the slab stands above the flags, from this bit on. */
 export const SLAB_GENERATION_SHIFT = 8
 

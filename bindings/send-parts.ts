@@ -8,7 +8,7 @@ import { SENDS_REFUSED } from './connection-flags.js'
 import { invalidArgument, isArray, RinglineError, untrusted } from './errors.js'
 import { type GuardedSend, guardedSend, Release } from './guards.js'
 import { type Place, placeOf } from './memory.js'
-import { WATCH } from './protocol.js'
+import { CHAIN_END, LINK_END, WATCH } from './protocol.js'
 import { byteLengthOf, bytesOf, requireAttached, type SendData } from './send-data.js'
 import { Sending } from './send-queue.js'
 
@@ -77,7 +77,10 @@ export class AsyncSendBuilder {
     this.submitted = true
     const submit = (): Promise<number> => {
       if (!isArray(parts)) throw invalidArgument('parts', 'an array of parts, as SendPart makes them', parts)
-      if (!again) return queue(this.conn, [...this.parts, ...(parts as SendPart[])], release)
+      if (!again) {
+        const checked = check([...this.parts, ...(parts as SendPart[])])
+        return settled(this.conn, queueParts(this.conn, checked, release, false))
+      }
       throw new RinglineError('ERR_RINGLINE_INVALID_ARGUMENT', 'this send was submitted already: make a new one')
     }
     const release = new Release()
@@ -86,26 +89,47 @@ export class AsyncSendBuilder {
 }
 
 /** A part that was looked at. */
-type Checked = { bytes: Uint8Array; place: Place | undefined; length: number }
+export type Checked = { bytes: Uint8Array; place: Place | undefined; length: number }
 
-function queue(conn: ConnCtx, parts: SendPart[], release: Release): Promise<number> {
+/**
+ * Queues parts that have bytes, all or none; as the links of a chain if they are `chained`. The last is watched.
+ *
+ * @returns the number of bytes
+ */
+export function queueParts(conn: ConnCtx, parts: readonly Checked[], release: Release, chained: boolean): number {
   const { outbound, guards } = conn.dispatcher
-  const checked = check(parts)
+  requireRoom(conn, parts)
+  if (chained) outbound.beginChain(conn)
+  let total = 0
+  for (const [index, part] of parts.entries()) {
+    const isLast = index === parts.length - 1
+    let flags = isLast ? WATCH : 0
+    if (chained) flags |= isLast ? CHAIN_END : LINK_END
+    if (part.place === undefined) outbound.putBytes(conn, part.bytes, flags)
+    else outbound.putGuard(conn, part.bytes, part.place, guards.begin(part.place.memory, release), flags)
+    // A link must not grow by what is sent after it.
+    if (chained) outbound.uncork(conn)
+    total += part.length
+  }
+  return total
+}
+
+/** A promise for the moment when the kernel has taken so many bytes, which were queued last. */
+export function settled(conn: ConnCtx, total: number): Promise<number> {
+  if (total === 0) return Promise.resolve(0)
+  conn.sending ??= new Sending()
+  return conn.sending.watch(conn.queued, total)
+}
+
+function requireRoom(conn: ConnCtx, parts: readonly Checked[]): void {
+  const { outbound, guards } = conn.dispatcher
   if ((conn.flags & SENDS_REFUSED) !== 0) throw outbound.unsendable(conn)
   const { slotSize } = outbound.pool
-  const copies = checked.filter((part) => part.place === undefined)
+  const copies = parts.filter((part) => part.place === undefined)
   const slots = copies.reduce((sum, part) => sum + Math.ceil(part.length / slotSize), 0)
   const overtakes = conn.sending !== undefined && conn.sending.waiting > 0
   if (overtakes || outbound.pool.available(slots) < slots) throw outbound.refuse(conn, slots, overtakes)
-  requireGuards(checked.length - copies.length, guards.left, guards.limit)
-  for (const [index, part] of checked.entries()) {
-    const flags = index === checked.length - 1 ? WATCH : 0
-    if (part.place === undefined) outbound.putBytes(conn, part.bytes, flags)
-    else outbound.putGuard(conn, part.bytes, part.place, guards.begin(part.place.memory, release), flags)
-  }
-  const total = checked.reduce((sum, part) => sum + part.length, 0)
-  conn.sending ??= new Sending()
-  return total === 0 ? Promise.resolve(0) : conn.sending.watch(conn.queued, total)
+  requireGuards(parts.length - copies.length, guards.left, guards.limit)
 }
 
 /** Checks every part before anything is queued; empty ones are left out. */
@@ -116,7 +140,8 @@ function check(parts: SendPart[]): Checked[] {
   return checked.filter((part) => part.length > 0)
 }
 
-function checkPart(part: SendPart): Checked {
+/** Looks at a part; nothing is queued. */
+export function checkPart(part: SendPart): Checked {
   return untrusted('part', 'made by SendPart', part, () => readPart(part))
 }
 
@@ -147,7 +172,7 @@ function requireGuards(needed: number, left: number, limit: number): void {
 }
 
 /** A throw as a rejection. That a connection ends while data is sent is not a mistake of the program, so nobody has to handle it. */
-function attempt(submit: () => Promise<number>): Promise<number> {
+export function attempt(submit: () => Promise<number>): Promise<number> {
   try {
     return submit()
   } catch (error) {

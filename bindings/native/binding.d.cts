@@ -118,6 +118,10 @@ export interface NativeConfig {
   tickTimeoutUs?: number
   /** Set TCP_NODELAY. */
   tcpNodelay?: boolean
+  /** Every worker listens with a socket of its own. */
+  reusePort?: boolean
+  /** Links of a chain of sends; 0 = no chains. */
+  maxChainLength?: number
   /** Addresses that every worker binds a UDP socket to; port 0 = one that is free, the same for all. */
   udpBind?: Array<Bind>
   /** Timers that may be armed per worker. */

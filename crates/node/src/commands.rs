@@ -12,6 +12,7 @@ use ringline::driver::{ConnToken, Driver};
 use ringline_ring::Kernel;
 
 use crate::bridge::Bridge;
+use crate::chains::Announced;
 use crate::protocol::{Record, flag, storage, submission};
 use crate::shared_memory::SharedMemory;
 use crate::shared_ring::{Consumer, Corrupt, Place};
@@ -32,6 +33,8 @@ pub(crate) enum Malformed {
     Datagram(u32),
     /// A timer with this number is armed already.
     Timer(u32),
+    /// A record amid a chain that is not a send of its connection, or a chain with too many links.
+    Chain,
 }
 
 impl fmt::Display for Malformed {
@@ -43,6 +46,7 @@ impl fmt::Display for Malformed {
             Self::Length(len) => write!(f, "a send of {len} bytes"),
             Self::Datagram(udp) => write!(f, "a datagram of UDP socket {udp} that has no socket or no receiver"),
             Self::Timer(number) => write!(f, "timer {number} is armed already"),
+            Self::Chain => f.write_str("a chain of sends with something else in it, or with too many links"),
         }
     }
 }
@@ -56,12 +60,13 @@ impl From<Corrupt> for Malformed {
 /// The reading end of the submission ring.
 pub(crate) struct Commands {
     ring: Consumer,
+    chain: Announced,
 }
 
 impl Commands {
     /// The commands of a worker that has not turned yet.
     pub(crate) fn new(memory: Arc<SharedMemory>) -> Self {
-        Self { ring: Consumer::new(memory, Place::SUBMISSIONS) }
+        Self { ring: Consumer::new(memory, Place::SUBMISSIONS), chain: Announced::default() }
     }
 
     /// Whether records wait to be read.
@@ -82,15 +87,28 @@ impl Commands {
             return Ok(false);
         }
         while let Some(record) = self.ring.pop() {
-            carry_out(record, driver, bridge)?;
+            if self.chain.claims(&record) {
+                self.chain.take(record, driver, bridge)?;
+            } else {
+                carry_out(record, driver, bridge)?;
+            }
         }
         self.ring.release();
         Ok(true)
     }
 }
 
+/// Carries out one record.
+///
+/// # Errors
+///
+/// When it breaks the protocol.
 #[inline]
-fn carry_out<K: Kernel>(record: Record, driver: &mut Driver<K>, bridge: &mut Bridge<K>) -> Result<(), Malformed> {
+pub(crate) fn carry_out<K: Kernel>(
+    record: Record,
+    driver: &mut Driver<K>,
+    bridge: &mut Bridge<K>,
+) -> Result<(), Malformed> {
     let conn = ConnToken::from_parts(record.slot, record.generation);
     // The driver answers false for a connection that has gone or is closing, which needs no action.
     match record.kind {

@@ -76,6 +76,10 @@ pub struct NativeConfig {
     pub tick_timeout_us: Option<f64>,
     /// Set TCP_NODELAY.
     pub tcp_nodelay: Option<bool>,
+    /// Every worker listens with a socket of its own.
+    pub reuse_port: Option<bool>,
+    /// Links of a chain of sends; 0 = no chains.
+    pub max_chain_length: Option<f64>,
     /// Addresses that every worker binds a UDP socket to; port 0 = one that is free, the same for all.
     pub udp_bind: Option<Vec<Bind>>,
     /// Timers that may be armed per worker.
@@ -110,6 +114,10 @@ impl NativeConfig {
         builder = set(builder, "flushIntervalUs", self.flush_interval_us, ConfigBuilder::flush_interval_us)?;
         builder = set(builder, "tickTimeoutUs", self.tick_timeout_us, ConfigBuilder::tick_timeout_us)?;
         builder = set(builder, "timerSlots", self.timer_slots, ConfigBuilder::timer_slots)?;
+        builder = set(builder, "maxChainLength", self.max_chain_length, ConfigBuilder::max_chain_length)?;
+        if let Some(reuse) = self.reuse_port {
+            builder = builder.reuse_port(reuse);
+        }
         if let Some(binds) = &self.udp_bind {
             let addresses = binds.iter().map(|bind| addresses::parse(&bind.ip, bind.port));
             builder = builder.udp_bind(addresses.collect::<Result<_, _>>()?);
@@ -218,6 +226,8 @@ mod tests {
             flush_interval_us: None,
             tick_timeout_us: None,
             tcp_nodelay: None,
+            reuse_port: None,
+            max_chain_length: None,
             udp_bind: None,
             timer_slots: None,
             send_slab_slots: None,

@@ -15,6 +15,7 @@
 
 mod addresses;
 mod bridge;
+mod chains;
 mod commands;
 mod config;
 mod datagrams;

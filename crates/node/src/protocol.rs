@@ -32,6 +32,8 @@ pub(crate) mod size {
         /// Datagrams of one socket that may be on their way out. `sentBytes` counts, behind the words of the connections
         /// and by the socket's index, those that have left or failed.
         DATAGRAMS_IN_FLIGHT_MAX = 1024;
+        /// Pieces that one submission gathers at most.
+        PIECES_PER_SEND_MAX = 64;
     }
 }
 
@@ -130,6 +132,9 @@ pub(crate) mod submission {
         RESUME = 6;
         /// Close now; queued sends are dropped.
         ABORT = 7;
+        /// The sends that follow, up to the one with CHAIN_END, are a chain: the kernel runs its links one after the other, and
+        /// one that fails cancels the rest.
+        SEND_CHAIN = 8;
         /// Arm a timer: a = its number, which no armed timer has; b and c = low and high word of the delay in nanoseconds.
         TIMER = 20;
         /// Disarm timer a, if it is armed.
@@ -157,6 +162,10 @@ pub(crate) mod flag {
     constants! {
         /// Post SENT when the kernel has taken all bytes up to the end of this piece.
         WATCH = 1;
+        /// In a chain: this send is the last of a link.
+        LINK_END = 2;
+        /// In a chain: this send is its last.
+        CHAIN_END = 4;
         /// In a SEND_CHUNK, the generation of the slab stands above the flags, from this bit on.
         SLAB_GENERATION_SHIFT = 8;
     }
@@ -194,6 +203,7 @@ pub(crate) fn constants() -> impl Iterator<Item = (&'static str, u32)> {
 
 const _: () = assert!(size::COMPLETION_RING_RECORDS.is_power_of_two());
 const _: () = assert!(size::SUBMISSION_RING_RECORDS.is_power_of_two());
+const _: () = assert!(size::PIECES_PER_SEND_MAX as usize == ringline::driver::GATHER_MAX);
 const _: () = assert!(control::WANTS_SLOTS < size::CONTROL_WORDS);
 
 /// One record of either ring.

@@ -50,6 +50,8 @@ fn settings(config: &Config, host: HostKind) -> DriverSettings {
         send_slot_size: config.send_copy_slot_size,
         guards_max: config.send_slab_slots,
         zero_copy_threshold: config.send_zc_threshold,
+        // A chain must fit into the submission queue as a whole.
+        chain_links_max: config.max_chain_length.min(config.sq_entries),
         sockets: SocketOptions { nodelay: config.tcp_nodelay, backlog: config.backlog, reuse_port: config.reuse_port },
         disk: disk_limits(config),
         flush_interval_ns: config.flush_interval_us.saturating_mul(1000),

@@ -78,12 +78,13 @@ impl Server {
                 zero_copy_threshold: 4096,
                 sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
                 disk: DiskLimits::default(),
+                chain_links_max: 16,
                 flush_interval_ns: 100_000,
             };
             let ring = RingSettings::new(64, 65);
             let mut driver = Driver::new(Uring::new(&ring).unwrap(), settings).unwrap();
             let mut host = Echo::default();
-            let address = driver.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+            let address = driver.listen("127.0.0.1:0".parse().unwrap()).unwrap().1;
             // SAFETY: gettid takes no pointers.
             ready.send((address, driver.doorbell(), unsafe { libc::gettid() })).unwrap();
             driver.accept();

@@ -72,6 +72,7 @@ impl Bench {
             zero_copy_threshold: 0,
             sockets: SocketOptions { nodelay: true, backlog: 4, reuse_port: false },
             disk: DiskLimits { files_max: FILES_MAX, file_operations_max: OPERATIONS_MAX, ..DiskLimits::default() },
+            chain_links_max: 16,
             flush_interval_ns: 0,
         };
         let ring = RingSettings::new(16, settings.fixed_files());

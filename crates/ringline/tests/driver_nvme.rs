@@ -84,6 +84,7 @@ impl Bench {
                 devices_max: DEVICES_MAX,
                 commands_max: COMMANDS_MAX,
             },
+            chain_links_max: 16,
             flush_interval_ns: 0,
         };
         let ring = RingSettings { nvme, ..RingSettings::new(16, settings.fixed_files()) };

@@ -64,6 +64,7 @@ impl Bench {
             zero_copy_threshold: 4096,
             sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
             disk: DiskLimits::default(),
+            chain_links_max: 16,
             flush_interval_ns: 0,
         };
         let kernel = Uring::new(&RingSettings::new(64, settings.fixed_files())).unwrap();

@@ -105,11 +105,12 @@ impl Bench {
             zero_copy_threshold: 4096,
             sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
             disk: DiskLimits::default(),
+            chain_links_max: 16,
             flush_interval_ns: 0,
         };
         let kernel = Uring::new(&RingSettings::new(entries, settings.fixed_files())).unwrap();
         let mut driver = Driver::new(kernel, settings).unwrap();
-        let address = driver.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = driver.listen("127.0.0.1:0".parse().unwrap()).unwrap().1;
         driver.accept();
         let peer = TcpStream::connect(address).unwrap();
         peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

@@ -27,6 +27,7 @@ pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
 const CONNECTIONS: u32 = 64;
 pub(super) const SEND_SLOTS: u32 = 8;
+pub(super) const CHAIN_LINKS: u32 = 16;
 pub(super) const SLOT_SIZE: u32 = 4096;
 
 /// A doorbell that a test can wait for.
@@ -252,6 +253,7 @@ fn driver() -> Driver<Uring> {
         .pin_to_core(false)
         .max_connections(CONNECTIONS)
         .recv_ring_size(16)
+        .max_chain_length(CHAIN_LINKS)
         .send_copy_count(SEND_SLOTS)
         .send_copy_slot_size(SLOT_SIZE)
         .build()

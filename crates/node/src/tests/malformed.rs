@@ -3,9 +3,9 @@
 use std::io::Read;
 use std::sync::atomic::Ordering;
 
-use super::far_side::{FarSide, SEND_SLOTS, SLOT_SIZE};
+use super::far_side::{CHAIN_LINKS, FarSide, SEND_SLOTS, SLOT_SIZE};
 use crate::protocol::size::SUBMISSION_RING_RECORDS;
-use crate::protocol::{Record, completion, control, submission};
+use crate::protocol::{Record, completion, control, flag, submission};
 
 /// What a worker answers to a record for an open connection.
 fn stopped_by(kind: u32, values: [u32; 5]) -> u32 {
@@ -29,6 +29,59 @@ fn a_record_that_breaks_the_protocol_stops_the_worker_and_harms_nothing() {
     assert_eq!(stopped_by(submission::SEND_SLOT, [0, SLOT_SIZE + 1, 0, 0, 0]), EPROTO, "longer than the slot");
     assert_eq!(stopped_by(submission::SEND_SLOT, [0, 0, 0, 0, 0]), EPROTO, "no bytes");
     assert_eq!(stopped_by(submission::SEND_CHUNK, [0, 0, 0, 0, 0]), EPROTO, "no bytes");
+}
+
+#[test]
+fn something_else_amid_a_chain_stops_the_worker() {
+    for (kind, values, what) in [
+        (submission::CLOSE, [0; 5], "no send"),
+        (submission::SEND_CHAIN, [0; 5], "a chain in a chain"),
+        (submission::SEND_SLOT, [SEND_SLOTS, 1, flag::CHAIN_END, 0, 0], "no such slot"),
+    ] {
+        let mut side = FarSide::start();
+        let address = side.listen();
+        let (_client, conn) = side.accept(address);
+        side.command(submission::SEND_CHAIN, conn);
+        side.submit(Record::new(kind, conn.slot, conn.generation, values));
+        assert_eq!(side.wait_for(completion::STOPPED).values[0], libc::EPROTO as u32, "{what}");
+    }
+}
+
+#[test]
+fn a_chain_with_more_links_than_there_may_be_stops_the_worker() {
+    let mut side = FarSide::start();
+    let address = side.listen();
+    let (_client, conn) = side.accept(address);
+    side.command(submission::SEND_CHAIN, conn);
+    for link in 0..=CHAIN_LINKS {
+        let last = if link == CHAIN_LINKS { flag::CHAIN_END } else { flag::LINK_END };
+        side.submit(Record::new(submission::SEND_SLOT, conn.slot, conn.generation, [link % SEND_SLOTS, 1, last, 0, 0]));
+    }
+    assert_eq!(side.wait_for(completion::STOPPED).values[0], libc::EPROTO as u32);
+}
+
+#[test]
+fn a_chain_for_a_connection_that_has_gone_gives_its_slots_back() {
+    let mut side = FarSide::start();
+    let address = side.listen();
+    let (client, past) = side.accept(address);
+    drop(client);
+    side.wait_for(completion::END);
+    side.command(submission::CLOSE, past);
+    side.wait_for(completion::CLOSED);
+    let (mut client, conn) = side.accept(address);
+    assert_eq!(conn.slot, past.slot);
+    for conn in [past, conn] {
+        side.command(submission::SEND_CHAIN, conn);
+        for end in [flag::LINK_END, flag::CHAIN_END] {
+            let slot = side.take_slot();
+            side.submit(Record::new(submission::SEND_SLOT, conn.slot, conn.generation, [slot, 2, end, 0, 0]));
+        }
+    }
+    side.wait_for_slots();
+    client.read_exact(&mut [0; 4]).unwrap();
+    side.command(submission::CLOSE, conn);
+    assert_eq!(client.read(&mut [0; 4]).unwrap(), 0, "nothing but the chain of the living was sent");
 }
 
 #[test]

@@ -90,6 +90,11 @@ impl Chains {
 }
 
 impl<K: Kernel> Driver<K> {
+    /// Submissions of a chain at most; 0 when chains are disabled.
+    pub fn chain_links_max(&self) -> usize {
+        self.settings.chain_links_max as usize
+    }
+
     /// Keeps the bytes that were queued last to themselves: what is queued next does not share their slot.
     pub fn seal(&mut self, conn: ConnToken) {
         if let Some(connection) = self.connection(conn) {

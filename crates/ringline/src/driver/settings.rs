@@ -25,6 +25,9 @@ pub struct DriverSettings {
     pub guards_max: u32,
     /// A guarded send below this many bytes is copied, because zero-copy does not pay; 0 = always zero-copy.
     pub zero_copy_threshold: u32,
+    /// Submissions of a chain at most; 0 = no chains. No more than [`CHAIN_LINKS_MAX`](super::CHAIN_LINKS_MAX), nor than fit
+    /// into the submission queue.
+    pub chain_links_max: u32,
     /// Settings of the sockets.
     pub sockets: SocketOptions,
     /// What the worker may have of files and NVMe devices.

@@ -124,7 +124,6 @@ pub(crate) struct AsyncHost {
     stopping: bool,
     max_connections: u32,
     guards_max: u32,
-    chain_links_max: usize,
 }
 
 impl Core {
@@ -152,7 +151,6 @@ impl Core {
             stopping: false,
             max_connections: config.max_connections,
             guards_max: config.send_slab_slots,
-            chain_links_max: send_chain::chain_links_max(config.max_chain_length, config.sq_entries),
         };
         Self { inner: RefCell::new(Inner { driver, host }), ready: RefCell::default(), remote }
     }

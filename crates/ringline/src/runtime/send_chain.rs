@@ -3,7 +3,7 @@
 use super::send_parts::SendPart;
 use super::{Inner, NOT_SEND, NotSend, SendFuture, with_worker};
 use crate::Error;
-use crate::driver::{CHAIN_LINKS_MAX, ConnToken, GATHER_MAX};
+use crate::driver::{ConnToken, GATHER_MAX};
 use crate::guard::GuardBox;
 
 /// Collects the links of a [chain](crate::ConnCtx::send_chain), in their order.
@@ -60,7 +60,7 @@ impl Inner {
             SendPart::Guard(_) => 1,
         };
         let needed = links.iter().flatten().map(submissions).sum();
-        let limit = self.host.chain_links_max;
+        let limit = self.driver.chain_links_max();
         if needed > limit || limit == 0 {
             return Err(Error::ChainTooLong { needed, limit });
         }
@@ -77,9 +77,4 @@ impl Inner {
         }
         Ok(end)
     }
-}
-
-/// Most submissions of a chain: a chain must fit into the submission queue as a whole.
-pub(super) fn chain_links_max(max_chain_length: u32, sq_entries: u32) -> usize {
-    (max_chain_length.min(sq_entries) as usize).min(CHAIN_LINKS_MAX)
 }

@@ -26,6 +26,7 @@ pub(crate) fn settings(max_connections: u32) -> DriverSettings {
         zero_copy_threshold: 0,
         disk: DiskLimits::default(),
         sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
+        chain_links_max: 16,
         flush_interval_ns: 100_000,
     }
 }
@@ -93,6 +94,7 @@ impl Setup {
             receive_for_keeps: dice.one_in(2),
             send_slots: if tiny_pool { dice.between(1, 3) } else { 64 } as u32,
             send_slot_size: if tiny_pool { dice.between(1, largest / 8) } else { largest } as u32,
+            chain_links_max: 16,
             flush_interval_ns: dice.pick(&[0, 1, 100_000]),
             ..settings(max_connections)
         };
