@@ -1,5 +1,6 @@
 // Launching and ending a server on this thread: addresses, relaunch, failures, what is left afterwards.
 
+import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { inspect } from 'node:util'
 import test from 'ava'
@@ -92,6 +93,8 @@ test.serial('a busy address is told with address and port, and leaves nothing be
     code: 'EADDRINUSE',
   })
   t.like(error, { errno: -98, syscall: 'listen', address: '127.0.0.1', port })
+  const [own] = (await once(createServer().listen(port, '127.0.0.1'), 'error')) as [Error]
+  t.is(error?.message, own.message, "these are Node's own words")
   await untilReleased(before)
 })
 

@@ -1,12 +1,30 @@
 // launch(new URL(…)): one thread per worker, failures at the start, threads that die later.
 
-import test from 'ava'
-import { RinglineBuilder, type Server } from 'ringline'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import test, { type ExecutionContext } from 'ava'
+import { type LaunchOptions, RinglineBuilder, type Server } from 'ringline'
 import { dial, holdings, readBytes, testConfig, until, untilReleased } from './serving.js'
 
 const fixture = (name: string) => new URL(`./fixtures/${name}.js`, import.meta.url)
-const launch = (name: string): Promise<Server<true>> =>
-  new RinglineBuilder(testConfig().workers(2).build()).bind('127.0.0.1:0').launch(fixture(name))
+const launch = (name: string, workers = 2, options?: LaunchOptions): Promise<Server<true>> =>
+  new RinglineBuilder(testConfig().workers(workers).build()).bind('127.0.0.1:0').launch(fixture(name), options)
+
+/** A connection to a worker of the echo server, however many it takes to get one. */
+async function dialWorker(t: ExecutionContext, server: Server<true>, worker: number): Promise<Socket> {
+  for (let count = 1; ; count += 1) {
+    // More at a time with each try: other clients may take turns with this one in just the wrong rhythm.
+    const sockets = await Promise.all(Array.from({ length: count }, () => dial(t, server)))
+    const lines = sockets.map((socket) => {
+      socket.on('error', () => {})
+      socket.write('who')
+      return readBytes(socket, 'worker 0 thread 1\n'.length)
+    })
+    const found = (await Promise.all(lines)).findIndex((line) => String(line).startsWith(`worker ${worker} `))
+    for (const socket of sockets.filter((_, index) => index !== found)) socket.destroy()
+    if (found >= 0) return sockets[found]!
+  }
+}
 
 test.serial('each worker has a thread of its own with its own handler', async (t) => {
   await using server = await launch('echo-handler')
@@ -54,6 +72,8 @@ test.serial('a handler that cannot be made fails the launch, and nothing is left
     message: /default export of .*no-handler/,
   })
   await t.throwsAsync(launch('not-there'), { message: /Cannot find module/ })
+  await t.throwsAsync(launch('hanging-module'), { code: 'ERR_RINGLINE_WORKER_STOPPED', message: /ended early/ })
+  await t.throwsAsync(launch('throwing-module'), { code: 'EBADLUCK', message: 'no second module' })
   await untilReleased(before)
 })
 
@@ -74,3 +94,98 @@ for (const [command, message] of [
     await untilReleased(before)
   })
 }
+
+test.serial(
+  'when the thread that accepts dies the next one takes its listener over, and no connection is refused',
+  async (t) => {
+    const before = holdings()
+    const failures: [string, number][] = []
+    const server = await launch('echo-handler', 3, {
+      onWorkerError(error, worker) {
+        failures.push([(error as NodeJS.ErrnoException).code ?? '', worker])
+        return 'continue'
+      },
+    })
+    const { port } = server.boundAddr
+    let refused = 0
+    let knocking = true
+    const knock = (async () => {
+      while (knocking) {
+        const socket = connect(port, '127.0.0.1')
+        // A connection of the worker that dies is reset; one that nobody listens for is refused.
+        socket.on('error', ({ code }: NodeJS.ErrnoException) => {
+          if (code === 'ECONNREFUSED') refused += 1
+        })
+        socket.on('connect', () => socket.destroy())
+        await once(socket, 'close').catch(() => {})
+      }
+    })()
+    for (const worker of [0, 1]) {
+      const last = await dialWorker(t, server, worker)
+      last.write(worker === 0 ? 'exit' : 'throw')
+      await until(() => failures.length === worker + 1)
+      last.destroy()
+      for (let count = 0; count < 10; count += 1) {
+        const socket = await dial(t, server)
+        socket.write('ping')
+        t.is(String(await readBytes(socket, 4)), 'ping')
+        socket.destroy()
+      }
+    }
+    knocking = false
+    await knock
+    t.is(refused, 0)
+    const last = await dialWorker(t, server, 2)
+    last.write('throw')
+    await t.throwsAsync(server.closed, { code: 'ERR_RINGLINE_WORKER_STOPPED', message: /worker 2.*uncaught/ })
+    t.deepEqual(
+      failures,
+      [0, 1, 2].map((worker) => ['ERR_RINGLINE_WORKER_STOPPED', worker]),
+    )
+    const closed = connect(port, '127.0.0.1')
+    const [error] = (await once(closed, 'error')) as [NodeJS.ErrnoException]
+    t.is(error.code, 'ECONNREFUSED')
+    last.destroy()
+    await untilReleased(before)
+  },
+)
+
+test.serial('a worker that others outlive does not fail a shutdown later', async (t) => {
+  const failed: number[] = []
+  const server = await launch('echo-handler', 2, {
+    onWorkerError(_error, worker) {
+      failed.push(worker)
+      return 'continue'
+    },
+  })
+  const last = await dialWorker(t, server, 1)
+  last.write('exit')
+  await until(() => failed.length === 1)
+  await t.notThrowsAsync(server.shutdown())
+  t.deepEqual(failed, [1])
+})
+
+test.serial('an onWorkerError that throws, or answers anything else, ends the server', async (t) => {
+  const badLuck = new Error('bad luck in the hook')
+  const hooks: [() => never, object][] = [
+    [
+      () => {
+        throw badLuck
+      },
+      { is: badLuck },
+    ],
+    [() => undefined as never, { code: 'ERR_RINGLINE_WORKER_STOPPED' }],
+  ]
+  for (const [onWorkerError, expected] of hooks) {
+    const server = await launch('echo-handler', 2, { onWorkerError })
+    const last = await dialWorker(t, server, 0)
+    last.write('exit')
+    await t.throwsAsync(server.closed, expected)
+  }
+  for (const options of [null, 7, { onWorkerError: 'continue' }]) {
+    await t.throwsAsync(launch('echo-handler', 1, options as never), {
+      code: 'ERR_RINGLINE_INVALID_ARGUMENT',
+      message: /^"options/,
+    })
+  }
+})

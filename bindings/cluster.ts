@@ -5,8 +5,9 @@
 
 import type { SocketAddress } from './address.js'
 import { type Config, workerCount } from './config.js'
-import { fromRecord } from './errors.js'
+import { fromNative } from './errors.js'
 import type { NativePort } from './port.js'
+import { asError } from './report.js'
 
 /** Where a started cluster listens, as the native library says it. */
 export interface NativeAddress {
@@ -42,6 +43,23 @@ export interface WorkerEvents {
   stopped(worker: number, failure: Error | undefined): void
 }
 
+/** What happens in a launched runtime, as far as its user has a say in it. */
+export interface LaunchOptions {
+  /**
+   * A worker has failed: its thread has died, or its ring. Its connections are gone. Decides what becomes of the other workers:
+   *
+   * - `'shutdown'`: they are shut down, and `server.closed` rejects with the error. This is what happens without this method, too, and when it
+   *   throws: then `closed` rejects with what it threw.
+   * - `'continue'`: they go on without it. If it was the one that accepts, another one does so from now on; the port was open all the time.
+   *   When no worker is left, `server.closed` rejects with the last error.
+   *
+   * Failures while the server starts are rejections of `launch`, and those amid a shutdown rejections of `closed`; neither comes here.
+   *
+   * @param worker - 0 … workers − 1
+   */
+  onWorkerError?(error: Error, worker: number): 'continue' | 'shutdown'
+}
+
 /** The workers of one launch. */
 export class Cluster implements WorkerEvents {
   readonly id: number
@@ -53,6 +71,7 @@ export class Cluster implements WorkerEvents {
   boundAddr: SocketAddress | undefined = undefined
   readonly udpAddrs: readonly SocketAddress[]
 
+  private readonly options: LaunchOptions
   private shuttingDown = false
   private launched = false
   /** Workers that have ended before the launch was complete: the launch fails by them, not `closed`. */
@@ -61,7 +80,8 @@ export class Cluster implements WorkerEvents {
   private failure: Error | undefined = undefined
   private settle!: (failure: Error | undefined) => void
 
-  constructor(native: NativeLibrary, config: Config, bind: SocketAddress | undefined) {
+  constructor(native: NativeLibrary, config: Config, bind: SocketAddress | undefined, options: LaunchOptions) {
+    this.options = options
     this.native = native
     this.config = config
     this.size = workerCount(config)
@@ -107,29 +127,42 @@ export class Cluster implements WorkerEvents {
       return
     }
     if (!this.running.delete(worker)) return
-    this.failure ??= failure
+    const goOn = failure !== undefined && !this.shuttingDown && this.goesOn(failure, worker)
     if (this.running.size > 0) {
+      if (goOn) return
+      this.failure ??= failure
       this.shutdown()
       return
     }
+    this.failure ??= failure
     this.shuttingDown = true
     this.native.destroyCluster(this.id)
     this.settle(this.failure)
   }
 
+  /** Whether the other workers go on without one that has failed. */
+  private goesOn(failure: Error, worker: number): boolean {
+    try {
+      return this.options.onWorkerError?.(failure, worker) === 'continue'
+    } catch (thrown) {
+      this.failure ??= asError(thrown)
+      return false
+    }
+  }
+
   private startAccepting(): void {
     const bound = checked(() => this.native.startCluster(this.id))
     if (bound === null) return
-    this.boundAddr = fromNative(bound)
+    this.boundAddr = addressOf(bound)
   }
 }
 
 /** What the UDP sockets of a cluster are bound to. */
 export function udpAddresses(native: NativeLibrary, cluster: number): SocketAddress[] {
-  return native.udpAddresses(cluster).map(fromNative)
+  return native.udpAddresses(cluster).map(addressOf)
 }
 
-function fromNative({ ip, port, family }: NativeAddress): SocketAddress {
+function addressOf({ ip, port, family }: NativeAddress): SocketAddress {
   return { address: ip, port, family: family === 6 ? 'IPv6' : 'IPv4' }
 }
 
@@ -138,6 +171,6 @@ export function checked<T>(call: () => T): T {
   try {
     return call()
   } catch (error) {
-    throw fromRecord(error, 'ERR_RINGLINE_WORKER_STOPPED')
+    throw fromNative(error, 'ERR_RINGLINE_WORKER_STOPPED')
   }
 }

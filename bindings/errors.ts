@@ -10,6 +10,7 @@ export type RinglineErrorCode =
   | 'ERR_RINGLINE_BLOCKED_BY_SECCOMP'
   | 'ERR_RINGLINE_BUFFER_REGISTRATION'
   | 'ERR_RINGLINE_CANCELED'
+  | 'ERR_RINGLINE_CHAIN_TOO_LONG'
   | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED'
   | 'ERR_RINGLINE_DEVICE_LIMIT_REACHED'
   | 'ERR_RINGLINE_DIFFERENT_WORKER'
@@ -30,6 +31,7 @@ export type RinglineErrorCode =
   | 'ERR_RINGLINE_KERNEL_TOO_OLD'
   | 'ERR_RINGLINE_MISALIGNED'
   | 'ERR_RINGLINE_NATIVE_LIBRARY'
+  | 'ERR_RINGLINE_NODE_API'
   | 'ERR_RINGLINE_NOT_ENABLED'
   | 'ERR_RINGLINE_NO_RUNTIME'
   | 'ERR_RINGLINE_NVME_STATUS'
@@ -162,6 +164,14 @@ export function fromRecord(thrown: unknown, fallback: RinglineErrorCode): Ringli
     if (record[key] !== undefined) details[key] = record[key]
   }
   return Object.assign(error, details)
+}
+
+/** Turns what native code threw into a {@link RinglineError}; a failed system call is told in Node's own words. */
+export function fromNative(thrown: unknown, fallback: RinglineErrorCode): RinglineError {
+  const error = fromRecord(thrown, fallback)
+  const { errno, syscall, address, port } = error
+  if (errno === undefined || syscall === undefined) return error
+  return systemError(-errno, syscall, address === undefined || port === undefined ? {} : { address, port })
 }
 
 /** What of an error can be sent to another thread: structured cloning would lose its code. */

@@ -28,7 +28,7 @@ export function reportFailure(handler: AsyncEventHandler, thrown: unknown, conn:
 }
 
 /** What was thrown may be anything, a proxy whose traps throw included; none of it may keep the rest of a batch from its handlers. */
-function asError(thrown: unknown): Error {
+export function asError(thrown: unknown): Error {
   try {
     if (thrown instanceof Error) return thrown
   } catch {

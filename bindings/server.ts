@@ -18,7 +18,8 @@ export class Server<Bound extends boolean = boolean> {
   readonly #workers: Workers
 
   /**
-   * Settles when every worker has ended: resolves after a shutdown, rejects when a worker has failed (the others are then shut down).
+   * Settles when every worker has ended: resolves after a shutdown, rejects when a worker has failed. The others are then shut down, unless
+   * {@link LaunchOptions.onWorkerError} has decided otherwise.
    * Left unhandled, that rejection ends the process, as an unhandled rejection does.
    */
   readonly closed: Promise<void>
