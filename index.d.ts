@@ -135,6 +135,18 @@ export declare type BoundAddress<Bound extends boolean> = Bound extends true ? S
 /** Something that may be given up: it does so when the signal is aborted. */
 export declare type Cancelable<T> = (signal: AbortSignal) => T | PromiseLike<T>;
 
+/** Collects the links of a chain, in their order; see {@link ConnCtx.sendChain}. */
+export declare class ChainBuilder {
+    #private;
+    private constructor();
+    /** Adds a link of data, which is copied when the chain is submitted. */
+    copy(data: SendData): this;
+    /** Adds a link of memory of `allocGuard`, `allocAligned` or a `MemoryRegion`. In a chain the kernel copies it. */
+    guard(memory: NodeJS.ArrayBufferView): this;
+    /** Adds a link. One without bytes is left out. */
+    link(part: SendPart): this;
+}
+
 /** Options of {@link join}, {@link select} and their like. */
 export declare interface CombineOptions {
     /** Gives up: every branch's signal is aborted, and the promise rejects with this signal's reason. */
@@ -190,6 +202,10 @@ export declare class ConfigBuilder {
     tickTimeoutUs(microseconds: number): this;
     /** Whether sockets send small pieces at once. */
     tcpNodelay(value: boolean): this;
+    /** Whether every worker listens with a socket of its own, among which the kernel chooses. */
+    reusePort(value: boolean): this;
+    /** Links of a chain of sends; 0 disables chains. */
+    maxChainLength(count: number): this;
     /** Tasks of `spawn` that may run at a time per worker. */
     standaloneTaskCapacity(count: number): this;
     /** Sleeps and timeouts that may be armed at a time per worker. */
@@ -262,6 +278,13 @@ export declare interface ConfigFields {
     readonly tickTimeoutUs: number;
     /** Whether accepted and outbound sockets send small pieces at once (`TCP_NODELAY`). Default true. */
     readonly tcpNodelay: boolean;
+    /**
+     * Whether every worker listens with a socket of its own (`SO_REUSEPORT`), and the kernel chooses the worker of a connection by a hash of
+     * its addresses: less balanced than the round-robin of the default, but no connection changes its thread. Default false.
+     */
+    readonly reusePort: boolean;
+    /** Links of a chain of sends, 0 … 64, and never more than `sqEntries`; 0 disables chains. Default 16. */
+    readonly maxChainLength: number;
     /** Tasks of `spawn` that may run at a time per worker, 1 … 2^20. Default 256. */
     readonly standaloneTaskCapacity: number;
     /** Sleeps and timeouts that may be armed at a time per worker, 1 … 65535. Default 256. */
@@ -359,6 +382,24 @@ export declare class ConnCtx {
      * @returns as {@link AsyncSendBuilder.submit}, with its errors
      */
     sendParts(parts: readonly SendPart[]): GuardedSend;
+    /**
+     * Sends a chain: links that the kernel runs one after the other, each as soon as the one before is out, with one completion for all. It
+     * begins when everything that was sent before is out, and what is sent after it follows it. All links are queued, or none. One that
+     * fails cancels the rest and ends the connection, as any failing send does.
+     *
+     * @param add - called once, at the call: adds the links, `(chain) => chain.copy(header).guard(value)`
+     * @returns the number of bytes, when the kernel has taken all of them; `released` of that promise tells when the guards' memory is free
+     * @throws (as a rejection) what `add` throws; RinglineError `ERR_RINGLINE_CHAIN_TOO_LONG` for more links than `maxChainLength` (or
+     * `sqEntries`), and always when that is 0; and the errors of {@link AsyncSendBuilder.submit}, except for too many parts
+     */
+    sendChain(add: (chain: ChainBuilder) => unknown): GuardedSend;
+    /**
+     * As {@link ConnCtx.sendChain}, but does not tell when the chain is out.
+     *
+     * @returns the number of bytes queued
+     * @throws the errors of `sendChain`
+     */
+    sendChainNowait(add: (chain: ChainBuilder) => unknown): number;
     /** Sends a FIN after everything that was sent; receiving goes on. Does nothing the second time or after the end. */
     shutdownWrite(): void;
     /**
@@ -635,10 +676,14 @@ export declare class DriverCtx {
     get workerId(): number;
     /** Open connections of this worker. */
     get connections(): number;
+    /** What this worker has in use. */
+    usage(): WorkerUsage;
     /** As {@link ConnCtx.sendNowait}, with the same errors. */
     send(token: ConnToken, data: SendData): number;
     /** As `conn.sendParts()`: a builder of a send of several parts. */
     sendParts(token: ConnToken): AsyncSendBuilder;
+    /** As {@link ConnCtx.sendChainNowait}, with the same errors. */
+    sendChain(token: ConnToken, add: (chain: ChainBuilder) => unknown): number;
     /**
      * Opens a file for direct I/O. How it ended is told to `onDirectIo`, as the end of every operation that is begun here; what can be seen to
      * be wrong at once is thrown, with the errors of the function {@link openDirectIoFile}.
@@ -761,6 +806,23 @@ export declare type Join3<A, B, C> = Promise<[A, B, C]>;
 /** As {@link join}, for three. */
 export declare function join3<A, B, C>(a: Cancelable<A>, b: Cancelable<B>, c: Cancelable<C>, options?: CombineOptions): Promise<[A, B, C]>;
 
+/** What happens in a launched runtime, as far as its user has a say in it. */
+export declare interface LaunchOptions {
+    /**
+     * A worker has failed: its thread has died, or its ring. Its connections are gone. Decides what becomes of the other workers:
+     *
+     * - `'shutdown'`: they are shut down, and `server.closed` rejects with the error. This is what happens without this method, too, and when it
+     *   throws: then `closed` rejects with what it threw.
+     * - `'continue'`: they go on without it. If it was the one that accepts, another one does so from now on; the port was open all the time.
+     *   When no worker is left, `server.closed` rejects with the last error.
+     *
+     * Failures while the server starts are rejections of `launch`, and those amid a shutdown rejections of `closed`; neither comes here.
+     *
+     * @param worker - 0 … workers − 1
+     */
+    onWorkerError?(error: Error, worker: number): 'continue' | 'shutdown';
+}
+
 /** The first branch of a {@link select} was ready first. */
 export declare interface Left<A> {
     readonly kind: 'left';
@@ -863,6 +925,12 @@ export declare const NvmeOp: {
 /** What an {@link NvmeCompletion} is about. */
 export declare type NvmeOp = (typeof NvmeOp)[keyof typeof NvmeOp];
 
+/** How a device is opened. */
+export declare interface NvmeOpenOptions {
+    /** Gives up: the promise rejects with the signal's reason, and no device is left open. */
+    readonly signal?: AbortSignal;
+}
+
 /** As {@link NvmeDevice.read}. */
 export declare function nvmeRead(device: NvmeDevice, lba: number, numBlocks: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number>;
 
@@ -884,9 +952,9 @@ export declare function openDirectIoFile(path: string, options?: DirectIoOpenOpt
  *
  * @throws (as a rejection) the system error, such as `EACCES`; `EOPNOTSUPP` when it is no such device, `EINVAL` when it is that of another
  * namespace; RinglineError `ERR_RINGLINE_NOT_ENABLED` without `nvme` in the configuration; `ERR_RINGLINE_DEVICE_LIMIT_REACHED` when
- * `maxDevices` are open; `ERR_RINGLINE_NO_RUNTIME`
+ * `maxDevices` are open; `ERR_RINGLINE_NO_RUNTIME`; or the signal's reason
  */
-export declare function openNvmeDevice(path: string, namespace: number): Promise<NvmeDevice>;
+export declare function openNvmeDevice(path: string, namespace: number, options?: NvmeOpenOptions): Promise<NvmeDevice>;
 
 /** Looks at received bytes and says how many it has consumed. It may keep slices of them; it must answer synchronously. */
 export declare type ParseFunction = (data: Buffer) => ParseResult;
@@ -977,11 +1045,12 @@ export declare class RinglineBuilder<Bound extends boolean = false> {
      * @param handler - a class with `createForWorker`: the handlers of all workers run on this thread. Or the URL of a module whose default
      * export is such a class: each worker gets a thread of its own, imports the module there and makes its own handler; that thread ends
      * with its worker.
+     * @param options - what becomes of the runtime when one of its workers fails
      * @throws (as a rejection) when anything fails, and then nothing is left: RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`; what
      * `createForWorker` or `onStart` throws; system errors such as `EADDRINUSE` and `EACCES` with address and port; an error that says why
      * io_uring cannot be used here
      */
-    launch(handler: HandlerClass | URL): Promise<Server<Bound>>;
+    launch(handler: HandlerClass | URL, options?: LaunchOptions): Promise<Server<Bound>>;
 }
 
 /**
@@ -1010,7 +1079,7 @@ export declare class RinglineError extends Error {
 }
 
 /** The codes of errors that do not come from the operating system. They are stable: a message may change, a code does not. */
-export declare type RinglineErrorCode = 'ERR_RINGLINE_BLOCKED_BY_SECCOMP' | 'ERR_RINGLINE_BUFFER_REGISTRATION' | 'ERR_RINGLINE_CANCELED' | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED' | 'ERR_RINGLINE_DEVICE_LIMIT_REACHED' | 'ERR_RINGLINE_DIFFERENT_WORKER' | 'ERR_RINGLINE_DISABLED_BY_SYSCTL' | 'ERR_RINGLINE_ELAPSED' | 'ERR_RINGLINE_EXTERNAL_MEMORY' | 'ERR_RINGLINE_FILE_LIMIT_REACHED' | 'ERR_RINGLINE_GUARD_LIMIT_REACHED' | 'ERR_RINGLINE_HANDLER_FAILED' | 'ERR_RINGLINE_INVALID_ADDRESS' | 'ERR_RINGLINE_INVALID_ARGUMENT' | 'ERR_RINGLINE_INVALID_CONFIG' | 'ERR_RINGLINE_INVALID_CONNECTION' | 'ERR_RINGLINE_INVALID_DEVICE' | 'ERR_RINGLINE_INVALID_FILE' | 'ERR_RINGLINE_INVALID_PARSE_RESULT' | 'ERR_RINGLINE_IO_URING_UNAVAILABLE' | 'ERR_RINGLINE_KERNEL_TOO_OLD' | 'ERR_RINGLINE_MISALIGNED' | 'ERR_RINGLINE_NATIVE_LIBRARY' | 'ERR_RINGLINE_NOT_ENABLED' | 'ERR_RINGLINE_NO_RUNTIME' | 'ERR_RINGLINE_NVME_STATUS' | 'ERR_RINGLINE_OPERATION_LIMIT_REACHED' | 'ERR_RINGLINE_OUT_OF_MEMORY' | 'ERR_RINGLINE_PIN_FAILED' | 'ERR_RINGLINE_PIPE_BUSY' | 'ERR_RINGLINE_READ_ONLY_FILE' | 'ERR_RINGLINE_RECEIVE_BUSY' | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED' | 'ERR_RINGLINE_RESOURCE_LIMIT' | 'ERR_RINGLINE_RING_SETUP' | 'ERR_RINGLINE_SEND_IN_FLIGHT' | 'ERR_RINGLINE_SEND_POOL_EXHAUSTED' | 'ERR_RINGLINE_SUBMISSION_QUEUE_FULL' | 'ERR_RINGLINE_TASK_LIMIT_REACHED' | 'ERR_RINGLINE_TIMER_EXHAUSTED' | 'ERR_RINGLINE_TOO_MANY_PARTS' | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM' | 'ERR_RINGLINE_WORKER_FAILED' | 'ERR_RINGLINE_WORKER_STOPPED' | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN';
+export declare type RinglineErrorCode = 'ERR_RINGLINE_BLOCKED_BY_SECCOMP' | 'ERR_RINGLINE_BUFFER_REGISTRATION' | 'ERR_RINGLINE_CANCELED' | 'ERR_RINGLINE_CHAIN_TOO_LONG' | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED' | 'ERR_RINGLINE_DEVICE_LIMIT_REACHED' | 'ERR_RINGLINE_DIFFERENT_WORKER' | 'ERR_RINGLINE_DISABLED_BY_SYSCTL' | 'ERR_RINGLINE_ELAPSED' | 'ERR_RINGLINE_EXTERNAL_MEMORY' | 'ERR_RINGLINE_FILE_LIMIT_REACHED' | 'ERR_RINGLINE_GUARD_LIMIT_REACHED' | 'ERR_RINGLINE_HANDLER_FAILED' | 'ERR_RINGLINE_INVALID_ADDRESS' | 'ERR_RINGLINE_INVALID_ARGUMENT' | 'ERR_RINGLINE_INVALID_CONFIG' | 'ERR_RINGLINE_INVALID_CONNECTION' | 'ERR_RINGLINE_INVALID_DEVICE' | 'ERR_RINGLINE_INVALID_FILE' | 'ERR_RINGLINE_INVALID_PARSE_RESULT' | 'ERR_RINGLINE_IO_URING_UNAVAILABLE' | 'ERR_RINGLINE_KERNEL_TOO_OLD' | 'ERR_RINGLINE_MISALIGNED' | 'ERR_RINGLINE_NATIVE_LIBRARY' | 'ERR_RINGLINE_NODE_API' | 'ERR_RINGLINE_NOT_ENABLED' | 'ERR_RINGLINE_NO_RUNTIME' | 'ERR_RINGLINE_NVME_STATUS' | 'ERR_RINGLINE_OPERATION_LIMIT_REACHED' | 'ERR_RINGLINE_OUT_OF_MEMORY' | 'ERR_RINGLINE_PIN_FAILED' | 'ERR_RINGLINE_PIPE_BUSY' | 'ERR_RINGLINE_READ_ONLY_FILE' | 'ERR_RINGLINE_RECEIVE_BUSY' | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED' | 'ERR_RINGLINE_RESOURCE_LIMIT' | 'ERR_RINGLINE_RING_SETUP' | 'ERR_RINGLINE_SEND_IN_FLIGHT' | 'ERR_RINGLINE_SEND_POOL_EXHAUSTED' | 'ERR_RINGLINE_SUBMISSION_QUEUE_FULL' | 'ERR_RINGLINE_TASK_LIMIT_REACHED' | 'ERR_RINGLINE_TIMER_EXHAUSTED' | 'ERR_RINGLINE_TOO_MANY_PARTS' | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM' | 'ERR_RINGLINE_WORKER_FAILED' | 'ERR_RINGLINE_WORKER_STOPPED' | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN';
 
 /** The second branch of a {@link select3} was ready first. */
 export declare interface Second<B> {
@@ -1025,7 +1094,7 @@ export declare type Select<A, B> = Promise<Either<A, B>>;
 
 /**
  * Runs two tasks at once and waits for the first to be ready. They are started in order; when both are ready at the same time, `a` wins.
- * The loser's signal is aborted, and what becomes of it is nobody's concern; when `a` is ready without waiting, `b` is not even started.
+ * The loser's signal is aborted, and what it answers all the same is closed if it is a connection or file that was made with that signal; when `a` is ready without waiting, `b` is not even started.
  *
  * @throws (as a rejection) what the branch that was ready first throws
  */
@@ -1071,7 +1140,8 @@ export declare const SendPart: {
 export declare class Server<Bound extends boolean = boolean> {
     #private;
     /**
-     * Settles when every worker has ended: resolves after a shutdown, rejects when a worker has failed (the others are then shut down).
+     * Settles when every worker has ended: resolves after a shutdown, rejects when a worker has failed. The others are then shut down, unless
+     * {@link LaunchOptions.onWorkerError} has decided otherwise.
      * Left unhandled, that rejection ends the process, as an unhandled rejection does.
      */
     readonly closed: Promise<void>;
@@ -1157,7 +1227,8 @@ export declare interface Third<C> {
 
 /**
  * Runs a task and waits for it, but no longer than so many milliseconds. The task is started at once and looked at first: when it is done
- * by the time the timer comes up, its result counts.
+ * by the time the timer comes up, its result counts. One that comes later is lost; a connection or file among them that was made with the
+ * task's signal is closed.
  *
  * @param ms - 0 or more, fractions allowed, up to 104 days
  * @param task - gets a signal that is aborted when time is up, or when the signal of `options` is
@@ -1289,6 +1360,26 @@ export declare interface WorkerConfig {
     readonly pinToCore: boolean;
     /** The core of worker 0, 0 … 4095. Default 0. */
     readonly coreOffset: number;
+}
+
+/** What a worker has in use: for dashboards, and for tests that nothing leaks. */
+export declare interface WorkerUsage {
+    /** Connections, those that are being closed included. */
+    readonly connections: number;
+    /** Attempts to connect whose outcome is not known. */
+    readonly connects: number;
+    /** Send slots with bytes that the kernel has not taken. */
+    readonly sendSlots: number;
+    /** Guards that are queued, or whose memory the kernel may still read. */
+    readonly guards: number;
+    /** Datagrams that wait for `recvFrom`. */
+    readonly datagrams: number;
+    /** Armed sleeps and timeouts. */
+    readonly timers: number;
+    /** Tasks of `spawn`. */
+    readonly spawnedTasks: number;
+    /** Operations on files and NVMe devices, those that open one included. */
+    readonly diskOperations: number;
 }
 
 export { }

@@ -55,6 +55,7 @@ type Label = keyof typeof VALUES
 type Row = [name: string, call: (value: never) => unknown, taken?: Label[]]
 
 const OBJECTS: Label[] = ['undefined', 'object', 'array', 'bare', 'detached', 'outside', 'date', 'map', 'pretender']
+const NONE_OR_FUNCTION: Label[] = ['undefined', 'function']
 const TEXTS: Label[] = ['text', 'empty']
 
 async function outcome(call: () => unknown): Promise<unknown> {
@@ -135,6 +136,8 @@ test.serial('settings and addresses', async (t) => {
     ['"address"', (port) => builder().bind({ address: '127.0.0.1', port })],
     ['sqEntries', (value) => config({ sqEntries: value }), ['undefined']],
     ['sqpoll', (value) => config({ sqpoll: value }), ['undefined', 'true']],
+    ['reusePort', (value) => config({ reusePort: value }), ['undefined', 'true']],
+    ['maxChainLength', (value) => config({ maxChainLength: value }), ['undefined']],
     ['timerSlots', (value) => config({ timerSlots: value }), ['undefined']],
     ['worker.threads', (value) => config({ worker: { threads: value } }), ['undefined']],
     ['recvBuffer.bgid', (value) => config({ recvBuffer: { bgid: value } }), ['undefined']],
@@ -142,6 +145,12 @@ test.serial('settings and addresses', async (t) => {
     ['udpBind', (value) => config({ udpBind: value }), ['undefined', 'array']],
     ['udpBind[0]', (value) => config({ udpBind: [value] })],
     ['handler', (value) => builder().launch(value)],
+    ['"options"', (value) => builder().launch(handlerClass({ onStart: throwing }), value), OBJECTS],
+    [
+      '"options.onWorkerError"',
+      (onWorkerError) => builder().launch(handlerClass({}), { onWorkerError }),
+      NONE_OR_FUNCTION,
+    ],
     ['createForWorker', (value) => builder().launch({ createForWorker: value }), ['function']],
     ['onData', (onData) => builder().launch(handlerClass({ onData })), ['undefined', 'function']],
     ['onStart', (onStart) => builder().launch(handlerClass({ onStart })), ['undefined', 'function']],
@@ -199,6 +208,11 @@ test.serial('connections, and the driver', async (t) => {
     ['"parts"', (value) => conn.sendParts(value), ['undefined', 'array']],
     ['"', (value) => conn.sendParts([value])],
     ['"parts"', (value) => conn.sendParts().submitBatch(value), ['array']],
+    ['"add"', (value) => conn.sendChain(value), ['function']],
+    ['"add"', (value) => conn.sendChainNowait(value), ['function']],
+    ['"data"', (value) => conn.sendChain((chain) => chain.copy(value)), data],
+    ['"guard"', (value) => conn.sendChain((chain) => chain.guard(value))],
+    ['"', (value) => conn.sendChainNowait((chain) => chain.link(value))],
     ['"parse"', (value) => conn.withData(value), ['function']],
     ['"parse"', (value) => conn.withBytes(value), ['function']],
     ['"parse"', (value) => conn.tryWithData(value), ['function']],
@@ -214,6 +228,8 @@ test.serial('connections, and the driver', async (t) => {
     ['"token"', (value) => driver.send(value, 'x')],
     ['"data"', (value) => driver.send(conn.token(), value), data],
     ['"token"', (value) => driver.sendParts(value)],
+    ['"token"', (value) => driver.sendChain(value, () => {})],
+    ['"add"', (value) => driver.sendChain(conn.token(), value), ['function']],
     ['"token"', (value) => driver.close(value)],
     ['"token"', (value) => driver.shutdownWrite(value)],
     ['"token"', (value) => driver.cancel(value)],
@@ -254,6 +270,8 @@ test.serial('files and devices', async (t) => {
     ['"device"', (value) => ringline.nvmeFlush(value)],
     ['"path"', (value) => ringline.openNvmeDevice(value, 1), TEXTS],
     ['"namespace"', (value) => ringline.openNvmeDevice('/dev/ng0n1', value)],
+    ['"options"', (value) => ringline.openNvmeDevice(missing, 1, value), OBJECTS],
+    ['"options.signal"', (signal) => ringline.openNvmeDevice(missing, 1, { signal }), ['undefined']],
     ['"path"', (value) => driver.openDirectIoFile(value), TEXTS],
     ['"options"', (value) => driver.openDirectIoFile(missing, value), OBJECTS],
     ['"file"', (value) => driver.directIoRead(value, 0, memory)],
@@ -269,7 +287,7 @@ test.serial('files and devices', async (t) => {
 test.serial('methods that are called on something else throw a TypeError', async (t) => {
   const { works } = await everything(t)
   const classes = [ringline.ConnCtx, ringline.Server, ringline.DriverCtx, ringline.UdpCtx, ringline.DirectIoFile]
-  const builders = [ringline.RinglineBuilder, ringline.ConfigBuilder, ringline.AsyncSendBuilder]
+  const builders = [ringline.RinglineBuilder, ringline.ConfigBuilder, ringline.AsyncSendBuilder, ringline.ChainBuilder]
   for (const { prototype } of [...classes, ...builders]) {
     for (const [name, { value, get }] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
       // What is wrong with a builder is told when it submits.

@@ -4,6 +4,7 @@
  */
 
 import { invalidArgument, RinglineError } from './errors.js'
+import { giveBack } from './made-for.js'
 import { isAborted, onAbort, reasonOf, signalOf } from './signal.js'
 import type { Cancelable } from './sleep.js'
 
@@ -81,7 +82,7 @@ export async function join3<A, B, C>(
 
 /**
  * Runs two tasks at once and waits for the first to be ready. They are started in order; when both are ready at the same time, `a` wins.
- * The loser's signal is aborted, and what becomes of it is nobody's concern; when `a` is ready without waiting, `b` is not even started.
+ * The loser's signal is aborted, and what it answers all the same is closed if it is a connection or file that was made with that signal; when `a` is ready without waiting, `b` is not even started.
  *
  * @throws (as a rejection) what the branch that was ready first throws
  */
@@ -118,6 +119,9 @@ function outcome(kind: string, value: unknown): unknown {
 /** Branches under way. */
 class Branches {
   private readonly controllers: (AbortController | undefined)[] = []
+  /** What has become ready, and the signal it was made with, until it is known who gets it. */
+  private readonly values: [AbortSignal, unknown][] = []
+  private over = false
 
   /** Starts a branch; `settled` may be called before this returns, when it is ready without waiting. */
   start(branch: Cancelable<unknown>, settled: (failed: boolean, value: unknown) => void): void {
@@ -125,6 +129,8 @@ class Branches {
     const index = this.controllers.push(controller) - 1
     const end = (failed: boolean, value: unknown): void => {
       this.controllers[index] = undefined
+      if (this.over) giveBack(controller.signal, value)
+      else this.values.push([controller.signal, value])
       settled(failed, value)
     }
     try {
@@ -136,9 +142,11 @@ class Branches {
     }
   }
 
-  /** Tells every branch that is still under way to give up. */
-  abort(reason: unknown): void {
+  /** Tells every branch that is still under way to give up, and gives back what is not among the values that somebody gets. */
+  end(reason: unknown, taken: readonly unknown[]): void {
+    this.over = true
     for (const controller of this.controllers) controller?.abort(reason)
+    for (const [signal, value] of this.values) if (!taken.includes(value)) giveBack(signal, value)
   }
 }
 
@@ -186,12 +194,12 @@ function race(tasks: readonly Cancelable<unknown>[], options: CombineOptions | u
 }
 
 /** The frame of every combinator: one promise, the branches, and a signal from outside. */
-function combine<T>(
+function combine<T extends readonly unknown[]>(
   tasks: readonly Cancelable<unknown>[],
   options: CombineOptions | undefined,
   run: (
     branches: Branches,
-    resolve: (value: T, reason?: unknown) => void,
+    resolve: (values: T, reason?: unknown) => void,
     reject: (error: unknown, reason: unknown) => void,
     isOver: () => boolean,
   ) => void,
@@ -204,18 +212,18 @@ function combine<T>(
     if (isAborted(signal)) throw reasonOf(signal)
     const branches = new Branches()
     let over = false
-    const finish = (settle: () => void, reason: unknown): void => {
+    const finish = (settle: () => void, reason: unknown, taken: readonly unknown[]): void => {
       if (over) return
       over = true
       unlisten()
       settle()
-      branches.abort(reason)
+      branches.end(reason, taken)
     }
-    const unlisten = onAbort(signal, (reason) => finish(() => fail(reason), reason))
+    const unlisten = onAbort(signal, (reason) => finish(() => fail(reason), reason, []))
     run(
       branches,
-      (value, reason) => finish(() => fulfil(value), reason),
-      (error, reason) => finish(() => fail(error), reason),
+      (values, reason) => finish(() => fulfil(values), reason, values),
+      (error, reason) => finish(() => fail(error), reason, []),
       () => over,
     )
   })

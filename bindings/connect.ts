@@ -6,6 +6,7 @@ import { type AddressInput, parseAddress, type SocketAddress } from './address.j
 import type { ConnCtx } from './connection.js'
 import type { Dispatcher } from './dispatcher.js'
 import { fromRecord, invalidArgument, RinglineError, systemError } from './errors.js'
+import { madeFor } from './made-for.js'
 import { isAborted, onAbort, reasonOf, signalOf } from './signal.js'
 
 /** Options of the connecting functions. */
@@ -18,6 +19,7 @@ interface Request {
   address: SocketAddress
   resolve: (conn: ConnCtx) => void
   reject: (error: unknown) => void
+  signal: AbortSignal | undefined
   unlisten: (() => void) | undefined
 }
 
@@ -32,6 +34,11 @@ export class Connector {
 
   constructor(dispatcher: Dispatcher) {
     this.dispatcher = dispatcher
+  }
+
+  /** Connections that are being made. */
+  get pending(): number {
+    return this.requests.size
   }
 
   /** As {@link Connector.connect}, with a limit of time. */
@@ -52,7 +59,7 @@ export class Connector {
       if (this.dispatcher.isStopped) throw stopped()
       const id = this.nextRequest
       this.nextRequest = (this.nextRequest + 1) & 0x7fffffff
-      const request: Request = { address, resolve, reject, unlisten: undefined }
+      const request: Request = { address, resolve, reject, signal, unlisten: undefined }
       try {
         this.dispatcher.port.native.connect(id, address.address, address.port, timeoutMs)
       } catch (error) {
@@ -66,8 +73,10 @@ export class Connector {
   /** A connection was made; true when somebody still wants it. */
   connected(id: number, conn: ConnCtx): boolean {
     const request = this.take(id)
-    request?.resolve(conn)
-    return request !== undefined
+    if (request === undefined) return false
+    madeFor(request.signal, conn)
+    request.resolve(conn)
+    return true
   }
 
   /** A connection could not be made. */

@@ -7,6 +7,7 @@ import { inspect } from 'node:util'
 import { currentWorker } from './current.js'
 import type { Facts, Outcome, Volumes } from './disk.js'
 import { invalidArgument, isInstance, RinglineError, untrusted } from './errors.js'
+import { madeFor } from './made-for.js'
 import { type Place, placeOf } from './memory.js'
 import { FILE_FSYNC, FILE_READ, FILE_WRITE } from './protocol.js'
 import { bytesOf } from './send-data.js'
@@ -242,13 +243,22 @@ export function waitFor<T>(
   })
 }
 
-/** Opens a file on this worker's ring. @internal */
-export function openFileOn(volumes: Volumes, path: string, options: DirectIoOpenOptions = {}): Promise<DirectIoFile> {
+/** The promise of a file or device that is being opened, and that a signal may give up. */
+export function waitForOpen<T extends { close(): unknown }>(
+  volumes: Volumes,
+  options: { readonly signal?: AbortSignal } | undefined,
+  begin: (outcome: Outcome<T>) => number,
+): Promise<T> {
+  const signal = signalOf(options)
   let request = 0
-  const begin = (outcome: Outcome<DirectIoFile>): void => {
-    request = DirectIoFile.begin(volumes, path, options, outcome)
+  const beginFor = ({ resolve, reject }: Outcome<T>): void => {
+    const opened = (made: T): void => {
+      madeFor(signal, made)
+      resolve(made)
+    }
+    request = begin({ resolve: opened, reject })
   }
-  return waitFor(options, begin, () => volumes.cancelOpen(request))
+  return waitFor(options, beginFor, () => volumes.cancelOpen(request))
 }
 
 /**
@@ -260,7 +270,10 @@ export function openFileOn(volumes: Volumes, path: string, options: DirectIoOpen
  * `ERR_RINGLINE_NO_RUNTIME`; or the signal's reason
  */
 export async function openDirectIoFile(path: string, options?: DirectIoOpenOptions): Promise<DirectIoFile> {
-  return await openFileOn(currentWorker('openDirectIoFile').files, path, options)
+  const { files } = currentWorker('openDirectIoFile')
+  return await waitForOpen<DirectIoFile>(files, options, (outcome) =>
+    DirectIoFile.begin(files, path, options ?? {}, outcome),
+  )
 }
 
 /** As {@link DirectIoFile.read}. */

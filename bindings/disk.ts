@@ -99,6 +99,11 @@ export class Volumes {
     return this.dispatcher.port.native
   }
 
+  /** Operations that have not ended, those that open something included. */
+  get pending(): number {
+    return this.openings.size + this.inFlight
+  }
+
   /** True when the worker has ended. */
   get isStopped(): boolean {
     return this.dispatcher.isStopped

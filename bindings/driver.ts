@@ -11,10 +11,12 @@ import { type DirectIoFile, type DirectIoOpenOptions, requireFile } from './dire
 import type { Dispatcher } from './dispatcher.js'
 import { invalidArgument, invalidConnection, isInstance } from './errors.js'
 import { type NvmeDevice, requireDevice } from './nvme.js'
+import type { ChainBuilder } from './send-chain.js'
 import type { SendData } from './send-data.js'
 import type { AsyncSendBuilder } from './send-parts.js'
 import { ConnToken } from './token.js'
 import { UdpToken } from './udp.js'
+import { usageOf, type WorkerUsage } from './usage.js'
 
 /**
  * The operations of one worker, as `onStart`, `onTick` and `onNotify` get them. Every operation through the token of a connection that has
@@ -42,6 +44,11 @@ export class DriverCtx {
     return this.dispatcher.connections
   }
 
+  /** What this worker has in use. */
+  usage(): WorkerUsage {
+    return usageOf(this.dispatcher)
+  }
+
   /** As {@link ConnCtx.sendNowait}, with the same errors. */
   send(token: ConnToken, data: SendData): number {
     return this.connOf(token).sendNowait(data)
@@ -50,6 +57,11 @@ export class DriverCtx {
   /** As `conn.sendParts()`: a builder of a send of several parts. */
   sendParts(token: ConnToken): AsyncSendBuilder {
     return this.connOf(token).sendParts()
+  }
+
+  /** As {@link ConnCtx.sendChainNowait}, with the same errors. */
+  sendChain(token: ConnToken, add: (chain: ChainBuilder) => unknown): number {
+    return this.connOf(token).sendChainNowait(add)
   }
 
   /**

@@ -8,6 +8,7 @@ import { loadNative } from './native/load.js'
 
 export type { AddressInput, SocketAddress } from './address.js'
 export { RinglineBuilder } from './builder.js'
+export type { LaunchOptions } from './cluster.js'
 export {
   type CombineOptions,
   type Either,
@@ -71,6 +72,7 @@ export {
   type NvmeConfig,
   NvmeDevice,
   NvmeOp,
+  type NvmeOpenOptions,
   nvmeFlush,
   nvmeRead,
   nvmeWrite,
@@ -78,6 +80,7 @@ export {
 } from './nvme.js'
 export { ParseResult } from './parse-result.js'
 export type { PipeOptions } from './pipe.js'
+export { ChainBuilder } from './send-chain.js'
 export type { SendData } from './send-data.js'
 export { AsyncSendBuilder, MAX_GUARDS, MAX_IOVECS, SendPart } from './send-parts.js'
 export { type BoundAddress, Server } from './server.js'
@@ -96,6 +99,7 @@ export {
 export { type Task, TaskId } from './tasks.js'
 export { ConnToken } from './token.js'
 export { type Datagram, UdpCtx, UdpToken } from './udp.js'
+export type { WorkerUsage } from './usage.js'
 
 /**
  * The version of the native library in use, such as `0.1.0`.

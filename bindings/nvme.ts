@@ -4,7 +4,7 @@
 
 import { inspect } from 'node:util'
 import { currentWorker } from './current.js'
-import { type DiskOptions, requirePlace, waitFor } from './direct-io.js'
+import { type DiskOptions, requirePlace, waitFor, waitForOpen } from './direct-io.js'
 import type { Facts, Outcome, Volumes } from './disk.js'
 import { invalidArgument, isInstance, type RinglineError } from './errors.js'
 import { DEVICE_FLUSH, DEVICE_READ, DEVICE_WRITE } from './protocol.js'
@@ -16,6 +16,12 @@ export interface NvmeConfig {
   readonly maxDevices: number
   /** Commands that a worker may have in flight, 1 … 65536. Default 256. */
   readonly maxCommandsInFlight: number
+}
+
+/** How a device is opened. */
+export interface NvmeOpenOptions {
+  /** Gives up: the promise rejects with the signal's reason, and no device is left open. */
+  readonly signal?: AbortSignal
 }
 
 /** What an {@link NvmeCompletion} is about. */
@@ -161,11 +167,13 @@ export function requireDevice(device: unknown): NvmeDevice {
  *
  * @throws (as a rejection) the system error, such as `EACCES`; `EOPNOTSUPP` when it is no such device, `EINVAL` when it is that of another
  * namespace; RinglineError `ERR_RINGLINE_NOT_ENABLED` without `nvme` in the configuration; `ERR_RINGLINE_DEVICE_LIMIT_REACHED` when
- * `maxDevices` are open; `ERR_RINGLINE_NO_RUNTIME`
+ * `maxDevices` are open; `ERR_RINGLINE_NO_RUNTIME`; or the signal's reason
  */
-export async function openNvmeDevice(path: string, namespace: number): Promise<NvmeDevice> {
+export async function openNvmeDevice(path: string, namespace: number, options?: NvmeOpenOptions): Promise<NvmeDevice> {
   const { devices } = currentWorker('openNvmeDevice')
-  return await waitFor<NvmeDevice>(undefined, (outcome) => NvmeDevice.begin(devices, path, namespace, outcome))
+  return await waitForOpen<NvmeDevice>(devices, options, (outcome) =>
+    NvmeDevice.begin(devices, path, namespace, outcome),
+  )
 }
 
 /** As {@link NvmeDevice.read}. */

@@ -6,6 +6,7 @@
 import { currentWorker } from './current.js'
 import { type Deadline, requireDeadline, requireDuration } from './deadline.js'
 import { Elapsed, invalidArgument } from './errors.js'
+import { giveBack } from './made-for.js'
 import { isAborted, onAbort, reasonOf, signalOf } from './signal.js'
 import type { Timers } from './timers.js'
 
@@ -61,7 +62,8 @@ export function trySleepUntil(deadline: Deadline, options?: TimerOptions): Promi
 
 /**
  * Runs a task and waits for it, but no longer than so many milliseconds. The task is started at once and looked at first: when it is done
- * by the time the timer comes up, its result counts.
+ * by the time the timer comes up, its result counts. One that comes later is lost; a connection or file among them that was made with the
+ * task's signal is closed.
  *
  * @param ms - 0 or more, fractions allowed, up to 104 days
  * @param task - gets a signal that is aborted when time is up, or when the signal of `options` is
@@ -147,7 +149,8 @@ function limit<T>(timers: Timers, deadline: number, task: Cancelable<T>, signal:
   run().then(
     (result) => {
       finish()
-      resolve(result)
+      if (controller.signal.aborted) giveBack(controller.signal, result)
+      else resolve(result)
     },
     (error: unknown) => {
       finish()

@@ -44,6 +44,11 @@ export class Tasks {
     this.report = report
   }
 
+  /** Tasks that have not ended. */
+  get pending(): number {
+    return this.running.size
+  }
+
   /** Starts a task; it runs until its first `await` at once. */
   spawn(task: Task): TaskId {
     if (typeof task !== 'function') throw invalidArgument('task', 'a function that takes an AbortSignal', task)

@@ -48,6 +48,11 @@ export class Timers {
     this.slots = slots
   }
 
+  /** Armed timers. */
+  get pending(): number {
+    return this.heap.length
+  }
+
   /**
    * Arms a timer; it comes up at the deadline (of `performance.now()`) or later, never earlier.
    *

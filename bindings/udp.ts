@@ -167,6 +167,11 @@ export class UdpCtx {
     return `UdpCtx(${this.number}) ${print(state, { ...options, depth: 1 })}`
   }
 
+  /** Datagrams that wait here. @internal */
+  get waiting(): number {
+    return this.queue.length - this.queueAt
+  }
+
   /** A datagram has arrived for whoever pulls. @internal */
   received(data: Buffer, address: SocketAddress): void {
     if (this.resolve !== undefined) {
@@ -175,8 +180,7 @@ export class UdpCtx {
       resolve({ data, address })
       return
     }
-    const waiting = this.queue.length - this.queueAt
-    if (waiting >= QUEUE_DATAGRAMS_MAX || this.queueBytes + data.length > QUEUE_BYTES_MAX) {
+    if (this.waiting >= QUEUE_DATAGRAMS_MAX || this.queueBytes + data.length > QUEUE_BYTES_MAX) {
       this.overflowed += 1
       return
     }

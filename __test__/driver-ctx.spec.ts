@@ -1,0 +1,228 @@
+// The operations of a worker that a handler method has without a connection at hand, one by one, by token; the sends of several parts, chains,
+// UDP and files are in the specs of these.
+
+import { once } from 'node:events'
+import { createServer, type Server as NetServer } from 'node:net'
+import test, { type ExecutionContext } from 'ava'
+import {
+  type AsyncEventHandler,
+  allocGuard,
+  type ConnCtx,
+  type ConnToken,
+  type DriverCtx,
+  ParseResult,
+  type Server,
+} from 'ringline'
+import { accepted, dial, readAll, readBytes, serve, testConfig, until } from './serving.js'
+
+type Use<T> = (driver: DriverCtx) => T
+
+/** A server with one connection, and a way to run something inside of `onNotify`. */
+async function inNotify(t: ExecutionContext, handler: AsyncEventHandler = {}, config = testConfig()) {
+  let use: Use<void> | undefined
+  const { conn, socket, server } = await accepted(t, config, { ...handler, onNotify: (driver) => use?.(driver) })
+  const run = <T>(wanted: Use<T>): Promise<T> =>
+    new Promise((resolve, reject) => {
+      use = (driver) => {
+        use = undefined
+        try {
+          resolve(wanted(driver))
+        } catch (error) {
+          reject(error)
+        }
+      }
+      server.notify()
+    })
+  return { conn, socket, server, run, token: conn.token() }
+}
+
+/** A server of Node's own that greets. */
+async function greeter(t: ExecutionContext): Promise<string> {
+  const server: NetServer = createServer((socket) => void socket.end('hello')).listen(0, '127.0.0.1')
+  t.teardown(() => void server.close())
+  await once(server, 'listening')
+  return `127.0.0.1:${(server.address() as { port: number }).port}`
+}
+
+test.serial('send queues bytes, and onTick may do the same', async (t) => {
+  let ticked = false
+  let token: ConnToken | undefined
+  const { socket, run, conn } = await inNotify(t, {
+    onTick(driver) {
+      if (token === undefined || ticked) return
+      ticked = true
+      driver.send(token, 'ticked')
+    },
+  })
+  t.is(await run((driver) => driver.send(conn.token(), 'notified')), 8)
+  t.is(String(await readBytes(socket, 8)), 'notified')
+  token = conn.token()
+  t.is(String(await readBytes(socket, 6)), 'ticked')
+})
+
+test.serial('sendParts sends copies and guards', async (t) => {
+  const { socket, run, token } = await inNotify(t)
+  const guard = allocGuard(5000).fill('g')
+  const sent = await run((driver) => [driver.sendParts(token).copy('<').guard(guard).copy('>').submit()] as const)
+  t.is(String(await readBytes(socket, 5002)), `<${'g'.repeat(5000)}>`)
+  t.is(await sent[0], 5002)
+  await sent[0].released
+})
+
+test.serial('shutdownWrite sends the FIN, and receiving goes on', async (t) => {
+  const chunks: string[] = []
+  const { socket, run, token } = await inNotify(t, { onData: (_conn, chunk) => void chunks.push(String(chunk)) })
+  await run((driver) => driver.shutdownWrite(token))
+  t.is((await readAll(socket)).length, 0)
+  socket.write('still heard')
+  await until(() => chunks.join('') === 'still heard')
+})
+
+test.serial('close ends the connection after what was sent', async (t) => {
+  const { conn, socket, run, token } = await inNotify(t)
+  await run((driver) => {
+    driver.send(token, 'bye')
+    driver.close(token)
+    driver.close(token)
+  })
+  t.is(String(await readAll(socket)), 'bye')
+  socket.destroy()
+  t.false(conn.isOpen)
+})
+
+test.serial('cancel ends a pending receive, and no byte is lost', async (t) => {
+  const { conn, socket, run, token } = await inNotify(t)
+  const pending = conn.withData((data) => ParseResult.Consumed(data.length))
+  const canceled = t.throwsAsync(pending, { code: 'ERR_RINGLINE_CANCELED' })
+  await run((driver) => driver.cancel(token))
+  await canceled
+  socket.write('later')
+  t.is(await conn.withData((data) => ParseResult.Consumed(data.length)), 5)
+})
+
+test.serial('peerAddr and isOutbound know both kinds of connections', async (t) => {
+  const { socket, run, token } = await inNotify(t)
+  const address = await greeter(t)
+  t.deepEqual(await run((driver) => [driver.peerAddr(token), driver.isOutbound(token)]), [
+    { address: '127.0.0.1', port: socket.localPort!, family: 'IPv4' },
+    false,
+  ])
+  const outbound = await run((driver) => driver.connect(address))
+  const told = await run((driver) => [driver.peerAddr(outbound.token()).port, driver.isOutbound(outbound.token())])
+  t.deepEqual(told, [Number(address.split(':')[1]), true])
+  outbound.close()
+})
+
+test.serial('connect and connectWithTimeout make connections of this worker', async (t) => {
+  const { run } = await inNotify(t)
+  const address = await greeter(t)
+  for (const attempt of [
+    (driver: DriverCtx) => driver.connect(address),
+    (driver: DriverCtx) => driver.connectWithTimeout(address, 10_000),
+  ]) {
+    const conn: ConnCtx = await run(attempt)
+    const greeting: Buffer[] = []
+    for await (const chunk of conn) greeting.push(chunk)
+    t.is(String(Buffer.concat(greeting)), 'hello')
+    conn.close()
+  }
+  const refused = '127.0.0.1:1'
+  await t.throwsAsync(
+    run((driver) => driver.connect(refused)),
+    { code: 'ECONNREFUSED' },
+  )
+  await t.throwsAsync(
+    run((driver) => driver.connectWithTimeout(refused, 10_000)),
+    { code: 'ECONNREFUSED' },
+  )
+})
+
+test.serial('usage counts what is in use, and goes back to where it was', async (t) => {
+  const { conn, socket, run, token } = await inNotify(t)
+  socket.pause()
+  const before = await run((driver) => driver.usage())
+  t.like(before, {
+    connections: 1,
+    sendSlots: 0,
+    guards: 0,
+    timers: 0,
+    spawnedTasks: 0,
+    connects: 0,
+    diskOperations: 0,
+  })
+  const guard = allocGuard(32 * 1024 * 1024)
+  const sent = await run((driver) => {
+    driver.send(token, 'x')
+    return [conn.sendGuard(guard), driver.usage()] as const
+  })
+  t.is(sent[1].guards, 1)
+  t.true(sent[1].sendSlots >= 1)
+  socket.resume()
+  await sent[0]
+  await sent[0].released
+  await until(() => conn.bufferedAmount === 0)
+  t.deepEqual(await run((driver) => driver.usage()), before)
+})
+
+test.serial('requestShutdown ends the server', async (t) => {
+  const { socket, server, run } = await inNotify(t)
+  const end = readAll(socket)
+  await run((driver) => driver.requestShutdown())
+  await server.closed
+  t.is((await end).length, 0)
+})
+
+test.serial('a stale token is refused by everything, and touches nobody', async (t) => {
+  const conns: ConnCtx[] = []
+  const drivers: DriverCtx[] = []
+  let use: Use<void> | undefined
+  const handler: AsyncEventHandler = {
+    onStart: (driver) => void drivers.push(driver),
+    onAccept: (conn) => void conns.push(conn),
+    onData: () => {},
+    onNotify: (driver) => use?.(driver),
+  }
+  const server: Server<true> = await serve(t, handler, testConfig().maxConnections(1))
+  const first = await dial(t, server)
+  await until(() => conns.length === 1)
+  first.destroy()
+  await until(() => drivers[0]!.usage().connections === 0)
+  const second = await dial(t, server)
+  await until(() => conns.length === 2)
+  const stale = conns[0]!.token()
+  t.is(conns[0]!.index(), conns.at(-1)!.index(), 'the slot was used again')
+  const outcomes: string[] = []
+  use = (driver) => {
+    const calls: (() => unknown)[] = [
+      () => driver.send(stale, 'never'),
+      () => driver.sendChain(stale, (chain) => chain.copy('never').copy('sent')),
+      () => driver.peerAddr(stale),
+      () => driver.isOutbound(stale),
+    ]
+    for (const call of calls) {
+      const error = t.throws(call) as NodeJS.ErrnoException
+      outcomes.push(error.code ?? '')
+    }
+    for (const call of ['shutdownWrite', 'close', 'cancel'] as const) driver[call](stale)
+    driver
+      .sendParts(stale)
+      .copy('never')
+      .submit()
+      .catch((error: NodeJS.ErrnoException) => outcomes.push(error.code ?? ''))
+    driver.send(conns.at(-1)!.token(), 'alive')
+  }
+  server.notify()
+  t.is(String(await readBytes(second, 5)), 'alive')
+  await until(() => outcomes.length === 5)
+  t.deepEqual(new Set(outcomes), new Set(['ERR_RINGLINE_INVALID_CONNECTION']))
+  for (const token of [undefined, {}, 7]) {
+    use = (driver) => {
+      const error = t.throws(() => driver.send(token as never, 'x')) as NodeJS.ErrnoException
+      outcomes.push(error.code ?? '')
+    }
+    const before = outcomes.length
+    server.notify()
+    await until(() => outcomes.length > before)
+    t.is(outcomes.at(-1), 'ERR_RINGLINE_INVALID_ARGUMENT')
+  }
+})
