@@ -31,7 +31,8 @@ impl Failure {
         Self { code: Cow::Borrowed(code), message, system: None }
     }
 
-    /// A failed system call in the words of Node.js: `listen EADDRINUSE: address already in use 127.0.0.1:80`.
+    /// A failed system call, as Node.js tells one: `listen EADDRINUSE: Address already in use 127.0.0.1:80`. TypeScript, which has
+    /// the number and the call, puts Node's own words for the number in.
     pub(crate) fn system(error: &io::Error, syscall: &'static str, address: Option<SocketAddr>) -> Self {
         let errno = errno::of(error);
         let code = errno::name(errno);
@@ -111,5 +112,69 @@ impl From<ringline::Error> for Failure {
             _ => "ERR_RINGLINE_WORKER_FAILED",
         };
         Self::new(code, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringline_ring::Unavailable;
+
+    fn code(error: ringline::Error) -> (String, String) {
+        let failure = Failure::from(error);
+        (failure.code().to_owned(), failure.message().to_owned())
+    }
+
+    #[test]
+    fn each_reason_why_io_uring_cannot_be_used_has_a_code_and_words_of_its_own() {
+        let reasons = [
+            (Unavailable::Platform { platform: "plan9-mips".to_owned() }, "ERR_RINGLINE_UNSUPPORTED_PLATFORM", "plan9"),
+            (
+                Unavailable::KernelTooOld { release: "5.10.0".to_owned(), missing: "SENDMSG_ZC" },
+                "ERR_RINGLINE_KERNEL_TOO_OLD",
+                "5.10.0",
+            ),
+            (Unavailable::Sysctl { value: 2 }, "ERR_RINGLINE_DISABLED_BY_SYSCTL", "kernel.io_uring_disabled"),
+            (
+                Unavailable::Seccomp { call: "io_uring_setup", errno: libc::EPERM },
+                "ERR_RINGLINE_BLOCKED_BY_SECCOMP",
+                "seccomp",
+            ),
+            (Unavailable::Memory { memlock: Some(65_536) }, "ERR_RINGLINE_OUT_OF_MEMORY", "65536"),
+            (
+                Unavailable::Other { call: "io_uring_setup", errno: libc::EIO },
+                "ERR_RINGLINE_IO_URING_UNAVAILABLE",
+                "io_uring_setup",
+            ),
+        ];
+        for (reason, expected, word) in reasons {
+            let (code, message) = code(ringline::Error::RingSetup(SetupError::Unavailable(reason)));
+            assert_eq!(code, expected);
+            assert!(message.contains(word), "{message}");
+        }
+    }
+
+    #[test]
+    fn each_failure_of_a_launch_has_a_code_of_its_own() {
+        let broken = || io::Error::from_raw_os_error(libc::ENOMEM);
+        for (error, expected) in [
+            (ringline::Error::BufferRegistration(broken()), "ERR_RINGLINE_BUFFER_REGISTRATION"),
+            (ringline::Error::PinFailed(broken()), "ERR_RINGLINE_PIN_FAILED"),
+            (
+                ringline::Error::RingSetup(SetupError::Call { call: "register", source: broken() }),
+                "ERR_RINGLINE_RING_SETUP",
+            ),
+            (ringline::Error::HandlerPanicked { worker: 0 }, "ERR_RINGLINE_WORKER_FAILED"),
+        ] {
+            assert_eq!(code(error).0, expected);
+        }
+    }
+
+    #[test]
+    fn system_errors_name_call_code_and_address() {
+        let error = io::Error::from_raw_os_error(libc::EADDRINUSE);
+        let failure = Failure::system(&error, "listen", Some("127.0.0.1:80".parse().unwrap()));
+        assert_eq!(failure.code(), "EADDRINUSE");
+        assert_eq!(failure.message(), "listen EADDRINUSE: Address already in use 127.0.0.1:80");
     }
 }

@@ -16,7 +16,7 @@ use futures_util::future::{Either, join, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use harness::{Running, config, echo, eventually, pattern, read_all, read_exactly, receive, yield_now};
 use ringline::{
-    AsyncEventHandler, ConnCtx, ConnToken, DriverCtx, Error, ParseResult, TaskId, connect, connect_with_timeout, spawn,
+    AsyncEventHandler, ConnCtx, DriverCtx, Error, ParseResult, TaskId, connect, connect_with_timeout, spawn,
 };
 
 #[test]
@@ -440,56 +440,4 @@ fn ticks_come_to_a_handler_that_has_them_also_when_nothing_happens() {
     stream.write_all(b"on").unwrap();
     assert_eq!(read_exactly(&mut stream, 2), b"on");
     assert_eq!(TICKS.load(Ordering::Acquire), 101, "no more were asked for");
-}
-
-#[test]
-fn a_notified_handler_acts_on_connections_by_their_tokens() {
-    thread_local!(static CONNS: RefCell<Vec<ConnToken>> = const { RefCell::new(Vec::new()) });
-    async fn serve(conn: ConnCtx) {
-        if conn.is_outbound() {
-            conn.send(b"outbound").await.unwrap();
-            return;
-        }
-        CONNS.with_borrow_mut(|conns| conns.push(conn.token()));
-        conn.send_nowait(b"!").unwrap();
-        // Cancelled by the notification.
-        assert_eq!(conn.with_data(|_| ParseResult::NeedMore).await, 0);
-        std::future::pending().await
-    }
-    struct Broadcast;
-    impl AsyncEventHandler for Broadcast {
-        fn create_for_worker(_worker: usize) -> Self {
-            Broadcast
-        }
-        fn on_accept(&self, conn: ConnCtx) -> impl Future<Output = ()> + 'static {
-            serve(conn)
-        }
-        fn on_notify(&mut self, ctx: &mut DriverCtx<'_>) {
-            for conn in CONNS.take() {
-                assert!(ctx.peer_addr(conn).is_some() && !ctx.is_outbound(conn));
-                ctx.cancel(conn);
-                ctx.send(conn, b"news").unwrap();
-                ctx.shutdown_write(conn);
-                ctx.close(conn);
-                assert!(matches!(ctx.send(conn, b"late"), Err(Error::InvalidConnection)));
-            }
-            let made = ctx.connect(peer()).unwrap();
-            assert!(ctx.is_outbound(made));
-            ctx.connect_with_timeout(peer(), 10_000).unwrap();
-        }
-    }
-    with_peer(|listener| {
-        let server = Running::server::<Broadcast>(config());
-        let mut clients: Vec<_> = (0..5).map(|_| server.connect()).collect();
-        for client in &mut clients {
-            read_exactly(client, 1);
-        }
-        server.handle().notify();
-        for client in &mut clients {
-            assert_eq!(read_all(client), b"news");
-        }
-        for _ in 0..2 {
-            assert_eq!(read_all(&mut listener.accept().unwrap().0), b"outbound");
-        }
-    });
 }

@@ -14,7 +14,7 @@ use harness::{
     PATIENCE, Running, client, config, echo, eventually, no_worker_thread_is_left, open_descriptors, pattern, read_all,
     read_exactly, worker_threads,
 };
-use ringline::{Config, Error, RinglineBuilder};
+use ringline::{Config, DirectIoConfig, Error, MemoryRegion, NvmeConfig, RinglineBuilder};
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -228,6 +228,9 @@ fn d13_impossible_values_are_refused_with_field_value_and_range() {
         other => panic!("{other:?}"),
     };
     let build = Config::builder;
+    let page = MemoryRegion::allocate(1).unwrap();
+    let files = |files, commands| Some(DirectIoConfig::new().max_files(files).max_commands_in_flight(commands));
+    let devices = |devices, commands| Some(NvmeConfig::new().max_devices(devices).max_commands_in_flight(commands));
     for (config, field, value) in [
         (build().sq_entries(0), "sq_entries", "0"),
         (build().sq_entries(100), "sq_entries", "100"),
@@ -248,6 +251,17 @@ fn d13_impossible_values_are_refused_with_field_value_and_range() {
         (build().max_chain_length(65), "max_chain_length", "65"),
         (build().send_slab_slots(0), "send_slab_slots", "0"),
         (build().timer_slots(0), "timer_slots", "0"),
+        (build().recv_buffer_size((1 << 30) + 1), "recv_buffer.buffer_size", "1073741825"),
+        (build().backlog(1 << 31), "backlog", "2147483648"),
+        (build().send_copy_count(u32::MAX), "send_copy_count", "4294967295"),
+        (build().send_copy_slot_size((1 << 30) + 1), "send_copy_slot_size", "1073741825"),
+        (build().udp_bind(vec![local(); 1025]), "udp_bind", "1025 addresses"),
+        (build().registered_regions(vec![page.clone(); 16_385]), "registered_regions", "16385 regions"),
+        (build().direct_io(files(0, 1)), "direct_io.max_files", "0"),
+        (build().direct_io(files(65_537, 1)), "direct_io.max_files", "65537"),
+        (build().direct_io(files(1, 0)), "direct_io.max_commands_in_flight", "0"),
+        (build().nvme(devices(0, 1)), "nvme.max_devices", "0"),
+        (build().nvme(devices(1, 65_537)), "nvme.max_commands_in_flight", "65537"),
         (build().timer_slots(65_536), "timer_slots", "65536"),
     ] {
         let text = refused(config.build());
