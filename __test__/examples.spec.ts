@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { Resolver } from 'node:dns/promises'
 import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createServer, type Server, Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -34,6 +35,37 @@ async function dial(t: ExecutionContext, port: number): Promise<Socket> {
   await once(socket, 'connect')
   return socket
 }
+
+test('every example is shorter than 100 lines, redis-like than 61, and run by a test', (t) => {
+  const here = fileURLToPath(new URL('..', import.meta.url))
+  const specs = ['examples', 'storage-examples', 'redis'].map((name) =>
+    readFileSync(`${here}__test__/${name}.spec.ts`, 'utf8'),
+  )
+  const examples = readdirSync(`${here}examples`)
+  t.is(examples.length, 7)
+  for (const example of examples) {
+    const lines = readFileSync(`${here}examples/${example}`, 'utf8').trimEnd().split('\n').length
+    t.true(lines < (example === 'redis-like.ts' ? 61 : 100), `${example} has ${lines} lines`)
+    const name = example.replace('.ts', '')
+    t.true(
+      specs.some((spec) => spec.includes(`run(t, '${name}'`) || spec.includes(`/${name}.js`)),
+      name,
+    )
+  }
+})
+
+test.serial('echo sends everything back to clients that write much before they read', async (t) => {
+  const [port, child] = await run(t, 'echo')
+  const data = Buffer.alloc(8 * 1024 * 1024, 'echoed ')
+  const answers = [1, 2, 3].map(async () => {
+    const socket = await dial(t, port)
+    const answer = readAll(socket)
+    socket.end(data)
+    return await answer
+  })
+  for (const answer of await Promise.all(answers)) t.true(answer.equals(data))
+  await stop(t, child)
+})
 
 test.serial('udp-dns-like answers a resolver', async (t) => {
   const [port, child] = await run(t, 'udp-dns-like')
