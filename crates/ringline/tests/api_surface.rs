@@ -131,6 +131,9 @@ members! { MEMBERS:
     SendBuilder::submit(builder: SendBuilder<'static>);
     SendPart::Copy(data: Bytes);
     SendPart::Guard(guard: GuardBox);
+    ChainBuilder::copy(chain: ChainBuilder<'static>, data: Bytes);
+    ChainBuilder::guard(chain: ChainBuilder<'static>, guard: GuardBox);
+    ChainBuilder::link(chain: ChainBuilder<'static>, part: SendPart<'static>);
 
     DriverCtx::send(ctx: &mut DriverCtx<'_>, conn: ConnToken, data: Bytes);
     DriverCtx::send_parts(ctx: &mut DriverCtx<'_>, conn: ConnToken);
@@ -144,6 +147,7 @@ members! { MEMBERS:
     DriverCtx::connect_with_timeout(ctx: &mut DriverCtx<'_>, peer: SocketAddr, timeout_ms: u64);
     DriverCtx::send_to(ctx: &mut DriverCtx<'_>, udp: UdpToken, peer: SocketAddr, data: Bytes);
     DriverCtx::request_shutdown(ctx: &mut DriverCtx<'_>);
+    DriverCtx::usage(ctx: &DriverCtx<'_>);
     DriverCtx::open_direct_io_file(ctx: &mut DriverCtx<'_>, path: &Path, options: DirectIoOptions);
     DriverCtx::direct_io_read(ctx: &mut DriverCtx<'_>, file: DirectIoFile, offset: u64, buffer: AlignedBuffer);
     DriverCtx::direct_io_write(ctx: &mut DriverCtx<'_>, file: DirectIoFile, offset: u64, buffer: AlignedBuffer);
