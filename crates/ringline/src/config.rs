@@ -13,6 +13,8 @@ use crate::{DirectIoConfig, Error, MemoryRegion, NvmeConfig};
 
 pub use builder::ConfigBuilder;
 
+/// Most workers.
+pub const THREADS_MAX: usize = 1024;
 /// Most buffers of a provided-buffer ring; the kernel's bound.
 pub const RECV_RING_SIZE_MAX: u16 = 32_768;
 /// Most submission queue entries; the kernel's bound.
@@ -55,7 +57,7 @@ impl Default for RecvBufferConfig {
 #[non_exhaustive]
 pub struct WorkerConfig {
     /// Number of workers, each with its own thread, ring and handler. 0 means one per core that the process may run
-    /// on. Default 0.
+    /// on. At most 1024. Default 0.
     pub threads: usize,
     /// Bind worker `i` to core `core_offset + i`; a core that cannot be had is a launch error. Default true.
     pub pin_to_core: bool,
@@ -190,6 +192,8 @@ impl Config {
         self.validate_ring()?;
         self.validate_memory()?;
         self.validate_disk()?;
+        let threads = self.worker.threads;
+        check(threads <= THREADS_MAX, "worker.threads", threads, "between 0 and 1024")?;
         check(
             (1..=i32::MAX as u32).contains(&self.backlog),
             "backlog",

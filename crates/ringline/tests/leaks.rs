@@ -14,7 +14,8 @@ use std::time::Duration;
 use harness::{Running, config, echo, on_worker, open_descriptors, pattern, receive, yield_now};
 use ringline::{
     ConnCtx, Deadline, Either, Either3, Error, GuardBox, ParseResult, WorkerUsage, connect, connect_with_timeout, join,
-    join3, select, select3, sleep, spawn, timeout, worker_usage,
+    join3, select, select3, sleep, sleep_until, spawn, timeout, timeout_at, try_sleep, try_sleep_until, try_timeout,
+    try_timeout_at, worker_usage,
 };
 
 static SERVER: OnceLock<SocketAddr> = OnceLock::new();
@@ -49,6 +50,15 @@ fn futures(conn: ConnCtx, round: u64) -> Vec<AnyFuture> {
         }),
         Box::pin(conn.recv_ready()),
         Box::pin(sleep(short)),
+        Box::pin(sleep_until(Deadline::after(short))),
+        Box::pin(try_sleep(short).unwrap()),
+        Box::pin(try_sleep_until(Deadline::after(short)).unwrap()),
+        Box::pin(async move { timeout_at(Deadline::after(short), connect(server)).await.into_iter().for_each(close) }),
+        Box::pin(async move { try_timeout(short, conn.connect(silent)).unwrap().await.into_iter().for_each(close) }),
+        Box::pin(async move {
+            let attempt = conn.connect_with_timeout(silent, 1);
+            try_timeout_at(Deadline::after(short), attempt).unwrap().await.into_iter().for_each(close);
+        }),
         Box::pin(async move {
             if let Either::Right(connected) = select(sleep(short), connect(server)).await {
                 close(connected);

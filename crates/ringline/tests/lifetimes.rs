@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use harness::{
     PATIENCE, Running, client, config, echo, eventually, no_worker_thread_is_left, open_descriptors, pattern, read_all,
-    read_exactly, worker_threads,
+    read_exactly, receive, worker_threads,
 };
 use ringline::{Config, DirectIoConfig, Error, MemoryRegion, NvmeConfig, RinglineBuilder};
 
@@ -27,6 +27,12 @@ fn local() -> SocketAddr {
 }
 
 handler!(Echo, conn => echo(conn));
+
+handler!(OneByOne, conn => async move {
+    while let [byte] = receive(conn, 1).await[..] {
+        conn.send(&[byte]).await.unwrap();
+    }
+});
 
 fn assert_echoes(stream: &mut TcpStream) {
     stream.write_all(b"ping").unwrap();
@@ -241,6 +247,7 @@ fn d13_impossible_values_are_refused_with_field_value_and_range() {
         (build().recv_ring_size(3), "recv_buffer.ring_size", "3"),
         (build().recv_buffer_size(0), "recv_buffer.buffer_size", "0"),
         (build().backlog(0), "backlog", "0"),
+        (build().workers(1025), "worker.threads", "1025"),
         (build().max_connections(0), "max_connections", "0"),
         (build().max_connections(1 << 24), "max_connections", "16777216"),
         (build().recv_accumulator_limit(0).recv_accumulator_capacity(0), "recv_accumulator_limit", "0"),
@@ -268,6 +275,48 @@ fn d13_impossible_values_are_refused_with_field_value_and_range() {
         assert!(text.starts_with(&format!("{field} is {value}, but must be ")), "{text}");
     }
     Config::default().validate().unwrap();
+}
+
+#[test]
+fn d13_values_at_their_limits_are_possible() {
+    let _turn = take_turn();
+    let largest = config()
+        .backlog(i32::MAX as u32)
+        .recv_accumulator_capacity(usize::MAX)
+        .recv_accumulator_limit(usize::MAX)
+        .recv_bgid(u16::MAX)
+        .send_slab_slots(u32::MAX)
+        .send_zc_threshold(u32::MAX)
+        .flush_interval_us(u64::MAX)
+        .tick_timeout_us(u64::MAX)
+        .max_chain_length(64)
+        .standalone_task_capacity(usize::MAX)
+        .timer_slots(65_535)
+        .direct_io(Some(DirectIoConfig::new().max_files(1000).max_commands_in_flight(65_536)));
+    let smallest = config()
+        .sq_entries(1)
+        .recv_ring_size(1)
+        .recv_buffer_size(1)
+        .backlog(1)
+        .max_connections(1)
+        .recv_accumulator_capacity(0)
+        .send_copy_count(1)
+        .send_copy_slot_size(1)
+        .send_slab_slots(1)
+        .flush_interval_us(0)
+        .tick_timeout_us(0)
+        .max_chain_length(0)
+        .standalone_task_capacity(1)
+        .timer_slots(1);
+    for config in [largest, smallest] {
+        let server = Running::server::<OneByOne>(config);
+        let mut stream = server.connect();
+        for byte in b"limits" {
+            stream.write_all(&[*byte]).unwrap();
+            assert_eq!(read_exactly(&mut stream, 1), [*byte]);
+        }
+        server.stop();
+    }
 }
 
 #[test]
