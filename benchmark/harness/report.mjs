@@ -76,7 +76,11 @@ export function markdown(report, pictures) {
     parts.push(`Not measured: ${what} (${why.replace(/\/\S*\//g, '')}).`)
   for (const rows of grouped(summary, ({ placement, cell }) => `${placement} ${cell}`).values()) {
     const [{ placement, cell, rounds }] = rows
-    parts.push(`## ${cells[cell]}: ${placementTitle(placement)}`, `${rounds} rounds.`, table(report, rows))
+    parts.push(
+      `## ${cells[cell]}: ${placementTitle(placement)}`,
+      rounds === 1 ? '1 round.' : `${rounds} rounds.`,
+      table(report, rows),
+    )
   }
   return `${parts.join('\n\n')}\n`
 }

@@ -24,7 +24,7 @@
 enum {
 	SUBMISSIONS = 4096,
 	COMPLETIONS = 16384,
-	CONNECTIONS_MAX = 8192,
+	CONNECTIONS_MAX = 16384,
 	BUFFER_BYTES = 64 * 1024,
 	BUFFERS_MAX = 1024, /* a power of two: the size of the buffer ring */
 	BUFFERS_AT_START = 16,

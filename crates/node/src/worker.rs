@@ -27,9 +27,6 @@ use crate::{disk, errno};
 
 /// How long a worker that shuts down waits for peers to take what is queued for them.
 const SHUTDOWN_GRACE_NS: u64 = 2_000_000_000;
-/// Accepted sockets that may wait for room in the completion ring. A connection beyond that is dropped: JavaScript is
-/// hopelessly behind.
-const SOCKETS_MAX: usize = 1024;
 /// While a worker waits for room it looks for other news this often.
 const ROOM_WAIT: Duration = Duration::from_millis(20);
 
@@ -264,7 +261,8 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
                 self.bridge.adopt(&mut self.driver, socket);
             }
         }
-        self.sockets.truncate(SOCKETS_MAX);
+        // Those beyond what a worker can have would find no slot anyway.
+        self.sockets.truncate(self.driver.max_connections() as usize);
     }
 
     /// What other threads want.

@@ -392,6 +392,11 @@ impl<K: Kernel> Driver<K> {
         self.submitter.kernel.doorbell()
     }
 
+    /// Connections that there may be at a time.
+    pub fn max_connections(&self) -> u32 {
+        self.settings.max_connections
+    }
+
     /// Connections that occupy a slot, those that are closing included.
     pub fn open_connections(&self) -> u32 {
         self.connections.used()
