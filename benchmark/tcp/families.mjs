@@ -70,6 +70,12 @@ async function startProxy(proxy, place) {
   }
 }
 
+/** @param {Server} server @returns {Server} */
+const forMany = (server) =>
+  ['ringline', 'ringline-inline'].includes(server.id)
+    ? { ...server, command: () => [...server.command(), '--many-connections'] }
+    : server
+
 /** @type {Family[]} */
 export const tcpFamilies = [
   {
@@ -138,7 +144,7 @@ export const tcpFamilies = [
     ...echo,
     id: 'scale',
     title: 'TCP echo by number of connections, 64 B',
-    servers: chosen(['ringline', 'ringline-inline', 'ringline-rs', 'raw', 'epoll', 'node', 'bun']),
+    servers: chosen(['ringline', 'ringline-inline', 'ringline-rs', 'raw', 'epoll', 'node', 'bun']).map(forMany),
     cells: cells([10, 100, 1000, 10_000], [64], [1]),
     seconds: 0.6,
     pictures: [

@@ -23,7 +23,10 @@ class WaitingEcho implements AsyncEventHandler {
 }
 
 const handler = process.argv.includes('--wait-for-sends') ? WaitingEcho : Echo
-const config = new ConfigBuilder().workers(1).pinToCore(false).build()
+const builder = new ConfigBuilder().workers(1).pinToCore(false)
+// A send slot for each of them: all may send within one turn.
+if (process.argv.includes('--many-connections')) builder.sendCopyCount(16_384)
+const config = builder.build()
 const server = await new RinglineBuilder(config).bind('127.0.0.1:0').launch(handler)
 console.log(JSON.stringify({ port: server.boundAddr.port, pid: process.pid }))
 
