@@ -48,15 +48,6 @@ pub struct SocketOptions {
     pub reuse_port: bool,
 }
 
-/// A socket that was accepted and now stands in the file table.
-#[derive(Debug, Clone, Copy)]
-pub struct Adopted {
-    /// The address of the other side.
-    pub peer: SocketAddr,
-    /// The address of this side.
-    pub local: SocketAddr,
-}
-
 /// One address range of a provided buffer.
 #[derive(Debug, Clone, Copy)]
 pub struct ProvidedBuffer {
@@ -167,13 +158,13 @@ pub trait Kernel {
     /// Takes ownership of the socket that a completion of [`Op::AcceptMultishot`] names in its result.
     fn accepted(&mut self, result: u32) -> Self::Socket;
 
-    /// Puts an accepted socket into the file table. The connection ends when both the table and the caller have let go
-    /// of it.
+    /// Puts an accepted socket into the file table, and tells the address of the other side. The connection ends when both
+    /// the table and the caller have let go of it.
     ///
     /// # Errors
     ///
     /// ENOTCONN when the peer has already gone, or what the kernel answers when it cannot take the descriptor.
-    fn adopt(&mut self, file: FileIndex, socket: &Self::Socket) -> io::Result<Adopted>;
+    fn adopt(&mut self, file: FileIndex, socket: &Self::Socket) -> io::Result<SocketAddr>;
 
     /// Ends the sending direction of a connection: the peer sees FIN after what was sent. A call and no operation,
     /// because the ring would hand it to a kernel thread, which takes ten times as long.
@@ -191,7 +182,7 @@ pub trait Kernel {
     fn open_stream(&mut self, file: FileIndex, peer: SocketAddr, options: &SocketOptions) -> io::Result<Self::Socket>;
 
     /// The local address of a socket, if the kernel can tell.
-    fn local_address(&mut self, socket: &Self::Socket) -> Option<SocketAddr>;
+    fn local_address(&self, socket: &Self::Socket) -> Option<SocketAddr>;
 
     /// Takes ownership of the descriptor that a completion of [`Op::Open`] names in its result, finds out what direct
     /// I/O needs of it, and moves it into the file table. Nothing here waits for a disk: the inode is in memory by then.

@@ -45,7 +45,7 @@ pub use datagram::{DATAGRAM_OVERHEAD, Datagram, DatagramTemplate, SegmentControl
 pub use doorbell::Doorbell;
 pub use files::FileFacts;
 pub use heap::trim_heap;
-pub use kernel::{Adopted, Entered, Kernel, ProvidedBuffer, QueueFull, SocketOptions, Wait};
+pub use kernel::{Entered, Kernel, ProvidedBuffer, QueueFull, SocketOptions, Wait};
 pub use limits::{OpenFilesLimit, locked_memory, raise_open_files};
 pub use memory::{Region, page_size};
 pub use nvme::{DeviceFacts, NVME_URING_CMD_IO, NvmeCommand};

@@ -29,7 +29,7 @@ use crate::buffer_group::BufferGroup;
 use crate::queues::Queues;
 use crate::setup::{self, RingSettings, SetupError, SetupFlags};
 use crate::{
-    Adopted, Completion, DeviceFacts, Doorbell, Entered, FileFacts, FileIndex, Kernel, Op, ProvidedBuffer, QueueFull,
+    Completion, DeviceFacts, Doorbell, Entered, FileFacts, FileIndex, Kernel, Op, ProvidedBuffer, QueueFull,
     SocketOptions, Tag, Wait, buffer_test, clock, files, nvme, sockets,
 };
 
@@ -235,7 +235,7 @@ const RELEASE_PAUSE_NS: u64 = 1_000_000;
 impl Kernel for Uring {
     type Socket = OwnedFd;
 
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull> {
         if self.queues.push_usually(op, tag, self.doorbell.raw_fd()).is_err() {
             return self.push_otherwise(op, tag);
@@ -343,11 +343,10 @@ impl Kernel for Uring {
         unsafe { OwnedFd::from_raw_fd(result as RawFd) }
     }
 
-    fn adopt(&mut self, file: FileIndex, socket: &OwnedFd) -> io::Result<Adopted> {
+    fn adopt(&mut self, file: FileIndex, socket: &OwnedFd) -> io::Result<SocketAddr> {
         let peer = sockets::peer_address(socket)?;
-        let local = sockets::local_address(socket)?;
         self.register_file(file, socket)?;
-        Ok(Adopted { peer, local })
+        Ok(peer)
     }
 
     #[inline]
@@ -361,7 +360,7 @@ impl Kernel for Uring {
         Ok(socket)
     }
 
-    fn local_address(&mut self, socket: &OwnedFd) -> Option<SocketAddr> {
+    fn local_address(&self, socket: &OwnedFd) -> Option<SocketAddr> {
         sockets::local_address(socket).ok()
     }
 

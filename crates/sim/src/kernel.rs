@@ -9,7 +9,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ringline_ring::{
-    Adopted, BUFFER_ID_SHIFT, Completion, Doorbell, Entered, FLAG_BUFFER, FLAG_BUFFER_MORE, FileIndex, Kernel, Op,
+    BUFFER_ID_SHIFT, Completion, Doorbell, Entered, FLAG_BUFFER, FLAG_BUFFER_MORE, FileIndex, Kernel, Op,
     ProvidedBuffer, QueueFull, SocketOptions, Tag, Wait,
 };
 
@@ -299,7 +299,7 @@ impl Kernel for SimKernel {
         socket.unwrap_or_else(|| self.violation(&format!("{result} is no accepted socket, or was taken before")))
     }
 
-    fn adopt(&mut self, file: FileIndex, socket: &SimSocket) -> io::Result<Adopted> {
+    fn adopt(&mut self, file: FileIndex, socket: &SimSocket) -> io::Result<SocketAddr> {
         self.check_free(file);
         let mut world = self.network.world();
         if !world.descriptors.issued(socket) {
@@ -311,17 +311,14 @@ impl Kernel for SimKernel {
         let stream = world.stream(socket.socket);
         // A connection that was reset in the backlog has no peer to tell of.
         let gone = (stream.state != State::Connected).then_some(libc::ENOTCONN);
-        let (peer, local) = (stream.peer, stream.local);
+        let peer = stream.peer;
         if let Some(errno) = injected.or(gone) {
             world.step("not adopted", u64::from(file.0), i64::from(errno));
             return Err(io::Error::from_raw_os_error(errno));
         }
         drop(world);
         self.install(file, socket.socket);
-        Ok(Adopted {
-            peer: peer.expect("a connected stream has a peer"),
-            local: local.expect("a connected stream has an address"),
-        })
+        Ok(peer.expect("a connected stream has a peer"))
     }
 
     fn shutdown_write(&mut self, socket: &SimSocket) -> io::Result<()> {
@@ -349,7 +346,7 @@ impl Kernel for SimKernel {
         Ok(socket)
     }
 
-    fn local_address(&mut self, socket: &SimSocket) -> Option<SocketAddr> {
+    fn local_address(&self, socket: &SimSocket) -> Option<SocketAddr> {
         self.network.world().stream(socket.socket).local
     }
 

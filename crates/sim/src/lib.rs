@@ -26,7 +26,8 @@
 //! let mut completions = [Completion { tag: Tag::from_bits(0), result: 0, flags: 0 }; 8];
 //! assert_eq!(kernel.reap(&mut completions), 1);
 //! let socket = kernel.accepted(completions[0].result as u32);
-//! assert_eq!(kernel.adopt(FileIndex(1), &socket).unwrap().local, address);
+//! kernel.adopt(FileIndex(1), &socket).unwrap();
+//! assert_eq!(kernel.local_address(&socket), Some(address));
 //! # drop(peer);
 //! ```
 

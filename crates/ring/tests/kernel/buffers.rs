@@ -19,7 +19,7 @@ fn bytes(start: *mut u8, offset: usize, len: usize) -> Vec<u8> {
 fn a_whole_buffer_is_used_up_by_one_piece() {
     let mut bench = Bench::new();
     let start = bench.provide(2, LEN, false);
-    let (mut far, _) = bench.connection(FILE);
+    let mut far = bench.connection(FILE);
     let receive = bench.receive(FILE);
     for (id, text) in [(0, b"first".as_slice()), (1, b"then")] {
         far.write_all(text).unwrap();
@@ -34,7 +34,7 @@ fn a_whole_buffer_is_used_up_by_one_piece() {
 fn a_receive_without_buffers_ends_and_can_be_armed_again() {
     let mut bench = Bench::new();
     let start = bench.provide(1, LEN, false);
-    let (mut far, _) = bench.connection(FILE);
+    let mut far = bench.connection(FILE);
     let receive = bench.receive(FILE);
     far.write_all(&[1; LEN + 10]).unwrap();
     assert_eq!(bench.wait_for(receive).result, LEN as i32);
@@ -49,7 +49,7 @@ fn a_receive_without_buffers_ends_and_can_be_armed_again() {
 fn a_ring_of_buffers_can_be_gone_round_more_often_than_its_tail_can_count() {
     let mut bench = Bench::new();
     let start = bench.provide(4, LEN, false);
-    let (mut far, _) = bench.connection(FILE);
+    let mut far = bench.connection(FILE);
     let mut receive = bench.receive(FILE);
     for round in 0..70_000u32 {
         let text = round.to_ne_bytes();
@@ -98,7 +98,7 @@ fn incremental_buffer_is_written_once() {
     let Some((mut bench, start)) = incremental(2) else { return };
     // SAFETY: no receive is armed yet, so the kernel writes nothing.
     unsafe { start.write_bytes(0xee, 2 * LEN) };
-    let (mut far, _) = bench.connection(FILE);
+    let mut far = bench.connection(FILE);
     let receive = bench.receive(FILE);
     let mut offset = 0;
     for piece in [1, 100, 55, 99, 1] {
@@ -121,8 +121,8 @@ fn incremental_buffer_is_written_once() {
 #[test]
 fn an_incremental_buffer_is_shared_by_connections_without_overlap() {
     let Some((mut bench, start)) = incremental(1) else { return };
-    let (mut one, _) = bench.connection(FileIndex(1));
-    let (mut two, _) = bench.connection(FileIndex(2));
+    let mut one = bench.connection(FileIndex(1));
+    let mut two = bench.connection(FileIndex(2));
     let (receive_one, receive_two) = (bench.receive(FileIndex(1)), bench.receive(FileIndex(2)));
     one.write_all(b"aaaa").unwrap();
     assert_eq!(bench.wait_for(receive_one).result, 4);
@@ -136,7 +136,7 @@ fn an_incremental_buffer_is_shared_by_connections_without_overlap() {
 #[test]
 fn a_piece_that_crosses_incremental_buffers_is_split_at_the_border() {
     let Some((mut bench, _)) = incremental(2) else { return };
-    let (mut far, _) = bench.connection(FILE);
+    let mut far = bench.connection(FILE);
     let receive = bench.receive(FILE);
     far.write_all(&[1; LEN - 6]).unwrap();
     assert_eq!(bench.wait_for(receive).result, LEN as i32 - 6);
@@ -151,7 +151,7 @@ fn a_piece_that_crosses_incremental_buffers_is_split_at_the_border() {
 fn an_end_of_stream_uses_up_no_incremental_buffer() {
     let Some((mut bench, start)) = incremental(1) else { return };
     for round in 0..8 {
-        let (mut far, _) = bench.connection(FILE);
+        let mut far = bench.connection(FILE);
         let receive = bench.receive(FILE);
         far.write_all(b"xy").unwrap();
         assert_eq!(bench.wait_for(receive).result, 2);
@@ -166,7 +166,7 @@ fn an_end_of_stream_uses_up_no_incremental_buffer() {
 #[test]
 fn a_cancelled_receive_uses_up_no_incremental_buffer() {
     let Some((mut bench, start)) = incremental(1) else { return };
-    let (mut far, _) = bench.connection(FILE);
+    let mut far = bench.connection(FILE);
     for round in 0..4 {
         let receive = bench.receive(FILE);
         far.write_all(b"z").unwrap();

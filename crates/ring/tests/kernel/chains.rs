@@ -54,7 +54,7 @@ fn the_links_of_a_chain_run_in_order_and_wait_for_room() {
     static LONG: [u8; LARGE] = [7; LARGE];
     let messages = Messages::new(&[b"first", &LONG, b"last"]);
     let mut bench = Bench::new();
-    let (mut far, _) = bench.connection(FILE);
+    let mut far = bench.connection(FILE);
     bench.ring.push_chain(&messages.chain()).unwrap();
     assert_eq!(bench.wait_for(tag(1)).result, 5);
     let mut received = vec![0; 5 + LARGE + 4];
@@ -86,7 +86,7 @@ fn b11_a_failing_link_cancels_those_behind_it_and_not_the_next_chain() {
 fn a_chain_is_queued_as_a_whole_or_not_at_all() {
     let messages = Messages::new(&[b"1", b"2", b"3", b"4", b"5"]);
     let mut bench = Bench::with(RingSettings::new(4, 16));
-    let (mut far, _) = bench.connection(FILE);
+    let mut far = bench.connection(FILE);
     assert_eq!(bench.ring.push_chain(&messages.chain()), Err(QueueFull), "it never fits");
     // Two entries are taken, so that four have no room before these are submitted.
     let polls = [bench.push(Op::PollWritable { file: FILE }), bench.push(Op::PollWritable { file: FILE })];

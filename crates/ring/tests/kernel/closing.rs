@@ -12,7 +12,7 @@ const FILE: FileIndex = FileIndex(3);
 fn armed() -> (Bench, TcpStream, ringline_ring::Tag) {
     let mut bench = Bench::new();
     bench.provide(4, 1024, false);
-    let (far, _) = bench.connection(FILE);
+    let far = bench.connection(FILE);
     let receive = bench.receive(FILE);
     (bench, far, receive)
 }
@@ -106,7 +106,7 @@ fn a_receive_of_the_slots_past_owner_completes_under_its_old_tag() {
     let (mut bench, mut old, old_receive) = armed();
     let close = bench.push(Op::Close { file: FILE });
     assert_eq!(bench.wait_for(close).result, 0);
-    let (mut new, _) = bench.connection(FILE);
+    let mut new = bench.connection(FILE);
     let new_receive = bench.receive(FILE);
     old.write_all(b"late").unwrap();
     assert_eq!(bench.wait_for(old_receive).result, 4);

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use ringline_ring::{
-    Adopted, Completion, FileIndex, Kernel, Op, ProvidedBuffer, Region, RingSettings, SocketOptions, Tag, Uring, Wait,
+    Completion, FileIndex, Kernel, Op, ProvidedBuffer, Region, RingSettings, SocketOptions, Tag, Uring, Wait,
 };
 
 /// How long a test waits for something that must happen.
@@ -115,10 +115,10 @@ impl Bench {
     }
 
     /// A connection on loopback: the near end in the file table at `file`, the far end as an ordinary socket.
-    pub(crate) fn connection(&mut self, file: FileIndex) -> (TcpStream, Adopted) {
+    pub(crate) fn connection(&mut self, file: FileIndex) -> TcpStream {
         let (near, far) = tcp_pair();
-        let adopted = self.ring.adopt(file, &near).unwrap();
-        (far, adopted)
+        self.ring.adopt(file, &near).unwrap();
+        far
     }
 
     /// Arms a receive on a file from group 0 and submits it.

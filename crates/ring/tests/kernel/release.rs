@@ -59,7 +59,7 @@ fn a_listeners_port_is_free_at_once() {
 #[test]
 fn operations_that_were_never_submitted_are_forgotten() {
     let mut bench = Bench::new();
-    let (mut far, _) = bench.connection(FILE);
+    let mut far = bench.connection(FILE);
     static BYTE: u8 = 1;
     // SAFETY: the byte is static.
     bench.push(Op::Send { file: FILE, bytes: unsafe { ringline_ring::PinnedBytes::new(&raw const BYTE, 1) } });
@@ -79,7 +79,7 @@ fn rings_leave_no_descriptor_and_no_registration_behind() {
             for round in 0..40 {
                 let mut bench = Bench::with(settings()[round % 2]);
                 bench.provide(2, LEN, false);
-                let (_far, _) = bench.connection(FILE);
+                let _far = bench.connection(FILE);
                 bench.receive(FILE);
             }
             assert_eq!(open(), before);

@@ -19,7 +19,7 @@ static BYTES: [u8; PIECE] = [7; PIECE];
 #[test]
 fn send_dontwait_completes_inline_with_eagain() {
     let mut bench = Bench::new();
-    let (mut far, _) = bench.connection(FILE);
+    let mut far = bench.connection(FILE);
     let (mut taken, mut short) = (0, 0);
     let refused = loop {
         let tag = bench.push(send(FILE, &BYTES));
@@ -53,7 +53,7 @@ fn send_dontwait_completes_inline_with_eagain() {
 #[test]
 fn b16_every_send_posts_a_completion_of_its_own() {
     let mut bench = Bench::new();
-    let (_far, _) = bench.connection(FILE);
+    let _far = bench.connection(FILE);
     let tags: Vec<_> = (1..=8).map(|len| (bench.push(send(FILE, &BYTES[..len])), len)).collect();
     bench.poll();
     let seen: Vec<_> = bench.seen.drain(..).map(|completion| (completion.tag, completion.result as usize)).collect();
@@ -63,7 +63,7 @@ fn b16_every_send_posts_a_completion_of_its_own() {
 #[test]
 fn gathered_sends_behave_the_same() {
     let mut bench = Bench::new();
-    let (mut far, _) = bench.connection(FILE);
+    let mut far = bench.connection(FILE);
     let parts = [b"one ".as_slice(), b"message"];
     let mut vectors = parts.map(|part| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() });
     // SAFETY: a msghdr is numbers and pointers, for which zero is a value.
@@ -83,7 +83,7 @@ fn gathered_sends_behave_the_same() {
 #[test]
 fn sending_to_a_peer_that_has_gone_is_an_error_and_no_signal() {
     let mut bench = Bench::new();
-    let (far, _) = bench.connection(FILE);
+    let far = bench.connection(FILE);
     drop(far);
     let deadline = std::time::Instant::now() + PATIENCE;
     // The first sends may still be taken; the peer answers them with RST. SIGPIPE would end this process.
@@ -100,7 +100,7 @@ fn sending_to_a_peer_that_has_gone_is_an_error_and_no_signal() {
 #[test]
 fn sends_of_one_batch_reach_the_peer_in_order() {
     let mut bench = Bench::new();
-    let (mut far, _) = bench.connection(FILE);
+    let mut far = bench.connection(FILE);
     static DIGITS: [u8; 10] = *b"0123456789";
     // More than the queue holds, so that some are submitted by `push`.
     for _ in 0..10 {

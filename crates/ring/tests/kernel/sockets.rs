@@ -60,10 +60,10 @@ fn a_listener_on_all_ipv6_addresses_takes_ipv4_too() {
     let mut bench = Bench::new();
     let bound = bench.ring.listen(LISTENER, (Ipv6Addr::UNSPECIFIED, 0).into(), &OPTIONS).unwrap().1;
     let (client, socket) = accept(&mut bench, (Ipv4Addr::LOCALHOST, bound.port()).into());
-    let adopted = bench.ring.adopt(FileIndex(1), &socket).unwrap();
+    let peer = bench.ring.adopt(FileIndex(1), &socket).unwrap();
     let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
-    assert_eq!(adopted.peer, SocketAddr::from((mapped, client.local_addr().unwrap().port())));
-    assert_eq!(adopted.local, SocketAddr::from((mapped, bound.port())));
+    assert_eq!(peer, SocketAddr::from((mapped, client.local_addr().unwrap().port())));
+    assert_eq!(bench.ring.local_address(&socket), Some(SocketAddr::from((mapped, bound.port()))));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_listener_on_one_ipv6_address_leaves_ipv4_alone() {
     let mut bench = Bench::new();
     let bound = bench.ring.listen(LISTENER, (Ipv6Addr::LOCALHOST, 0).into(), &OPTIONS).unwrap().1;
     let (client, socket) = accept(&mut bench, bound);
-    assert_eq!(bench.ring.adopt(FileIndex(1), &socket).unwrap().peer, client.local_addr().unwrap());
+    assert_eq!(bench.ring.adopt(FileIndex(1), &socket).unwrap(), client.local_addr().unwrap());
     TcpListener::bind((Ipv4Addr::LOCALHOST, bound.port())).unwrap();
 }
 
@@ -122,7 +122,7 @@ fn a_peer_that_has_reset_is_not_adopted() {
 #[test]
 fn adopting_into_a_used_slot_replaces_its_socket() {
     let mut bench = Bench::new();
-    let (mut first, _) = bench.connection(LISTENER);
-    let (_second, _) = bench.connection(LISTENER);
+    let mut first = bench.connection(LISTENER);
+    let _second = bench.connection(LISTENER);
     assert!(crate::fixture::sees_fin(&mut first, crate::fixture::PATIENCE));
 }

@@ -25,7 +25,7 @@ fn arm_doorbell(bench: &mut Bench) -> Tag {
 #[test]
 fn wait_counts_inline_completions() {
     let mut bench = Bench::new();
-    let (mut far, _) = bench.connection(FILE);
+    let mut far = bench.connection(FILE);
     let bell = arm_doorbell(&mut bench);
     let doorbell = bench.ring.doorbell();
     // Rings only after the bytes of all sends are there, that is after they have completed.
@@ -47,7 +47,7 @@ fn wait_counts_inline_completions() {
 #[test]
 fn completions_that_were_reaped_are_not_waited_for_again() {
     let mut bench = Bench::new();
-    let (_far, _) = bench.connection(FILE);
+    let _far = bench.connection(FILE);
     let bell = arm_doorbell(&mut bench);
     for _ in 0..17 {
         bench.push(send());
@@ -74,7 +74,7 @@ fn a_wait_ends_with_its_time() {
 #[test]
 fn a_wait_of_no_time_is_a_poll() {
     let mut bench = Bench::new();
-    let (_far, _) = bench.connection(FILE);
+    let _far = bench.connection(FILE);
     let tag = bench.push(send());
     assert_eq!(bench.ring.enter(Wait::AtMost(0)).unwrap(), Entered::Done);
     bench.collect();
@@ -84,7 +84,7 @@ fn a_wait_of_no_time_is_a_poll() {
 #[test]
 fn a_time_limit_also_holds_when_something_is_submitted() {
     let mut bench = Bench::new();
-    let (_far, _) = bench.connection(FILE);
+    let _far = bench.connection(FILE);
     let start = Instant::now();
     let tag = bench.push(send());
     bench.ring.enter(Wait::AtMost(2_000_000)).unwrap();
@@ -146,7 +146,7 @@ fn a_signal_interrupts_a_wait_and_the_ring_goes_on() {
 #[test]
 fn a_full_submission_queue_submits_and_an_overflowing_completion_queue_loses_nothing() {
     let mut bench = Bench::with(RingSettings::new(4, 4));
-    let (mut far, _) = bench.connection(FILE);
+    let mut far = bench.connection(FILE);
     // 4 submissions and 16 completions fit; 100 are pushed without one look at the completions.
     let sends: Vec<_> = (0..100).map(|_| bench.push(send())).collect();
     for &tag in &sends {
@@ -159,7 +159,7 @@ fn a_full_submission_queue_submits_and_an_overflowing_completion_queue_loses_not
 #[test]
 fn a_wait_with_a_full_completion_queue_returns() {
     let mut bench = Bench::with(RingSettings::new(4, 4));
-    let (_far, _) = bench.connection(FILE);
+    let _far = bench.connection(FILE);
     for _ in 0..100 {
         bench.push(send());
     }
@@ -176,7 +176,7 @@ fn polled() -> Bench {
 #[test]
 fn a_submission_thread_takes_sends_also_after_it_has_slept() {
     let mut bench = polled();
-    let (mut far, _) = bench.connection(FILE);
+    let mut far = bench.connection(FILE);
     for _ in 0..5 {
         // Longer than the thread polls: it has to be woken.
         std::thread::sleep(Duration::from_millis(10));
@@ -189,7 +189,7 @@ fn a_submission_thread_takes_sends_also_after_it_has_slept() {
 #[test]
 fn a_wait_with_a_submission_thread_never_counts_what_is_already_done() {
     let mut bench = polled();
-    let (mut far, _) = bench.connection(FILE);
+    let mut far = bench.connection(FILE);
     let bell = arm_doorbell(&mut bench);
     for round in 0..200 {
         bench.push(send());
@@ -213,7 +213,7 @@ fn a_wait_with_a_submission_thread_never_counts_what_is_already_done() {
 #[test]
 fn a_full_queue_of_a_submission_thread_is_waited_out() {
     let mut bench = polled();
-    let (mut far, _) = bench.connection(FILE);
+    let mut far = bench.connection(FILE);
     let sends: Vec<_> = (0..100).map(|_| bench.push(send())).collect();
     for &tag in &sends {
         assert_eq!(bench.wait_for(tag).result, 1);

@@ -114,16 +114,15 @@ impl<K: Kernel> Driver<K> {
     /// When every slot is taken, or the peer has gone again. The socket is closed.
     pub fn adopt(&mut self, socket: K::Socket) -> Result<ConnToken, AdoptError> {
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        let Some((slot, generation)) = self.connections.insert(Connection::open(unknown, unknown)) else {
+        let Some((slot, generation)) = self.connections.insert(Connection::open(unknown)) else {
             self.metrics.refused += 1;
             return Err(AdoptError::Full);
         };
         let conn = ConnToken::from_parts(slot, generation);
         match self.submitter.kernel.adopt(super::file_of(conn), &socket) {
-            Ok(adopted) => {
+            Ok(peer) => {
                 if let Some(connection) = self.connection(conn) {
-                    connection.peer = adopted.peer;
-                    connection.local = Some(adopted.local);
+                    connection.peer = peer.into();
                     connection.socket = Some(socket);
                 }
                 self.metrics.accepted += 1;

@@ -64,15 +64,15 @@ impl<K: Kernel> Driver<K> {
             Phase::Connecting => self.give_up_connect(conn, None),
             Phase::Ending => {
                 // The host cannot know that the connect's time has passed, and is not told after all.
-                if let Some(connecting) = &mut connection.connecting {
+                if let Some(connecting) = self.connecting.get_mut(&conn) {
                     connecting.given_up = None;
                 }
             }
             Phase::Closing => {}
             Phase::Open | Phase::Flushing | Phase::Lingering => {
-                connection.error = error.map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO));
+                connection.error = error.map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO)) as u16;
                 connection.phase = Phase::Ending;
-                let errno = connection.error;
+                let errno = connection.error.into();
                 self.end_pipes_of(conn, errno, false);
                 self.touch(conn);
             }
@@ -83,6 +83,16 @@ impl<K: Kernel> Driver<K> {
     /// Lets connections that close from now on wait only briefly for their peers.
     pub fn hurry(&mut self) {
         self.linger_ns = SHUTDOWN_LINGER_NS;
+    }
+
+    /// Submits what comes next for a connection that stood on the list.
+    #[inline]
+    pub(super) fn advance_dirty<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        connection.dirty = false;
+        if !self.send_one(conn) {
+            self.advance(host, conn);
+        }
     }
 
     /// Submits what comes next for a connection.
@@ -156,11 +166,15 @@ impl<K: Kernel> Driver<K> {
         if let Some(timer) = connection.timer.take() {
             self.timers.cancel(timer);
         }
-        let cancel_receive = connection.receive == Receive::Armed && !connection.receive_cancelled;
+        let cancel_receive = connection.receive == Receive::Armed { cancelled: false };
         let chain_in_flight = connection.chained && connection.sending == Sending::InFlight;
-        let cancel_poll = connection.sending == Sending::Blocked && !connection.poll_cancelled;
-        connection.receive_cancelled |= cancel_receive;
-        connection.poll_cancelled |= cancel_poll;
+        let cancel_poll = connection.sending == Sending::Blocked { cancelled: false };
+        if cancel_receive {
+            connection.receive = Receive::Armed { cancelled: true };
+        }
+        if cancel_poll {
+            connection.sending = Sending::Blocked { cancelled: true };
+        }
         if connection.receive == Receive::Parked {
             connection.receive = Receive::Ended;
         }
@@ -190,7 +204,7 @@ impl<K: Kernel> Driver<K> {
         let Some(connection) = self.connection(conn) else { return };
         match connection.phase {
             Phase::Open | Phase::Flushing => {
-                connection.error = errno;
+                connection.error = errno as u16;
                 connection.phase = Phase::Ending;
                 self.end_pipes_of(conn, errno, false);
             }
@@ -212,7 +226,7 @@ impl<K: Kernel> Driver<K> {
         let Some(conn) = self.completed(completion) else { return };
         let Some(connection) = self.connections.remove(conn.slot(), conn.generation()) else { return };
         if connection.announced {
-            let error = (connection.error != 0).then(|| io::Error::from_raw_os_error(connection.error));
+            let error = (connection.error != 0).then(|| io::Error::from_raw_os_error(connection.error.into()));
             host.closed(conn, error);
         }
     }

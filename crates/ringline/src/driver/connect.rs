@@ -42,13 +42,13 @@ impl<K: Kernel> Driver<K> {
             self.timers.arm(deadline, Due::Connect(conn))
         });
         let connecting = Box::new(Connecting { address: SocketAddress::from(peer), given_up: None });
-        // SAFETY: the box stays with the connection until `connect_completed`.
+        // SAFETY: the box stays in the table until `connect_completed`.
         let address = unsafe { PinnedAddress::new(&raw const connecting.address) };
         if let Some(connection) = self.connection(conn) {
-            connection.connecting = Some(connecting);
             connection.socket = Some(socket);
             connection.timer = timer;
         }
+        self.connecting.insert(conn, connecting);
         self.submit(Op::Connect { file: file_of(conn), address }, Kind::Connect, conn);
         Ok(conn)
     }
@@ -68,7 +68,7 @@ impl<K: Kernel> Driver<K> {
         let Some(connection) = self.connection(conn) else { return };
         connection.phase = Phase::Ending;
         connection.receive = Receive::Ended;
-        if let Some(connecting) = &mut connection.connecting {
+        if let Some(connecting) = self.connecting.get_mut(&conn) {
             connecting.given_up = reason;
         }
         self.submit_cancel(conn, Kind::Connect);
@@ -89,11 +89,10 @@ impl<K: Kernel> Driver<K> {
         if let Some(timer) = connection.timer.take() {
             self.timers.cancel(timer);
         }
-        let Some(connecting) = connection.connecting.take() else { return };
+        let Some(connecting) = self.connecting.remove(&conn) else { return };
         if connection.phase == Phase::Connecting && completion.result == 0 {
             connection.phase = Phase::Open;
             connection.announced = true;
-            connection.local = connection.socket.as_ref().and_then(|s| self.submitter.kernel.local_address(s));
             self.arm_receive(conn);
             return host.connected(conn);
         }

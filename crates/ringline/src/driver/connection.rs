@@ -4,7 +4,7 @@
 //! freed only when its file is closed and no operation of it is in flight, so a late completion cannot meet a new
 //! occupant; the generation in every tag stands behind that as a second check.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use ringline_ring::SocketAddress;
 
@@ -36,8 +36,8 @@ pub(super) enum Phase {
 pub(super) enum Receive {
     /// No receive is armed.
     Off,
-    /// The multishot receive is armed.
-    Armed,
+    /// The multishot receive is armed; when it is `cancelled`, a cancel of it is in flight.
+    Armed { cancelled: bool },
     /// It ended for want of buffers; armed again when there are some.
     Parked,
     /// The peer's FIN has come, or the connection failed.
@@ -51,8 +51,8 @@ pub(super) enum Sending {
     Idle,
     /// A send is in flight.
     InFlight,
-    /// The socket is full; a poll tells when it takes bytes again.
-    Blocked,
+    /// The socket is full; a poll tells when it takes bytes again. When it is `cancelled`, a cancel of it is in flight.
+    Blocked { cancelled: bool },
     /// As `Blocked`, but a timer tells when to try again: after the peer's FIN a poll completes at once, room or not.
     Waiting,
 }
@@ -84,14 +84,36 @@ pub(super) struct Connecting {
     pub(super) given_up: Option<GivenUp>,
 }
 
-/// One connection.
+/// The address of the other side, in half the room of a `SocketAddr`.
+pub(super) enum Peer {
+    V4(SocketAddrV4),
+    V6(Box<SocketAddrV6>),
+}
+
+impl Peer {
+    pub(super) fn get(&self) -> SocketAddr {
+        match self {
+            Self::V4(address) => SocketAddr::V4(*address),
+            Self::V6(address) => SocketAddr::V6(**address),
+        }
+    }
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Self {
+        match address {
+            SocketAddr::V4(address) => Self::V4(address),
+            SocketAddr::V6(address) => Self::V6(Box::new(address)),
+        }
+    }
+}
+
+/// One connection. There are many, most of them idle, so it is kept small: what is rare is boxed or asked of the kernel.
 pub(super) struct Connection<S> {
     pub(super) phase: Phase,
     pub(super) receive: Receive,
     /// Whether the host wants bytes: false while it has paused receiving.
     pub(super) receive_wanted: bool,
-    /// A cancel of the armed receive is in flight.
-    pub(super) receive_cancelled: bool,
     pub(super) sending: Sending,
     /// The newest piece of the queue is part of the send in flight and may not grow.
     pub(super) tail_in_flight: bool,
@@ -99,8 +121,6 @@ pub(super) struct Connection<S> {
     pub(super) chained: bool,
     /// Bytes of the send in flight.
     pub(super) in_flight: u32,
-    /// A cancel of the poll for room is in flight.
-    pub(super) poll_cancelled: bool,
     /// How many times in a row a timer had to be waited for without room.
     pub(super) waits: u8,
     pub(super) fin: Fin,
@@ -114,7 +134,7 @@ pub(super) struct Connection<S> {
     /// Operations whose last completion has not come.
     pub(super) operations: u8,
     /// The errno that ended it, or 0.
-    pub(super) error: i32,
+    pub(super) error: u16,
     pub(super) queue: SendQueue,
     /// Bytes ever queued.
     pub(super) queued: u64,
@@ -127,17 +147,18 @@ pub(super) struct Connection<S> {
     pub(super) pipe_out: u32,
     /// The pipe that brings what is sent, or `NO_PIPE`.
     pub(super) pipe_in: u32,
-    pub(super) connecting: Option<Box<Connecting>>,
     /// The socket beside its place in the file table, for the calls that are no operations.
     pub(super) socket: Option<S>,
-    pub(super) peer: SocketAddr,
-    pub(super) local: Option<SocketAddr>,
+    pub(super) peer: Peer,
 }
+
+// Memory per idle connection is a promise of the documentation.
+const _: () = assert!(size_of::<Connection<std::os::fd::OwnedFd>>() <= 88);
 
 impl<S> Connection<S> {
     /// A connection that stands.
-    pub(super) fn open(peer: SocketAddr, local: SocketAddr) -> Self {
-        Self { local: Some(local), announced: true, ..Self::new(Phase::Open, peer, false) }
+    pub(super) fn open(peer: SocketAddr) -> Self {
+        Self { announced: true, ..Self::new(Phase::Open, peer, false) }
     }
 
     /// A connection that is being made.
@@ -150,12 +171,10 @@ impl<S> Connection<S> {
             phase,
             receive: Receive::Off,
             receive_wanted: true,
-            receive_cancelled: false,
             sending: Sending::Idle,
             tail_in_flight: false,
             chained: false,
             in_flight: 0,
-            poll_cancelled: false,
             waits: 0,
             fin: Fin::No,
             dirty: false,
@@ -171,11 +190,15 @@ impl<S> Connection<S> {
             gather: None,
             pipe_out: NO_PIPE,
             pipe_in: NO_PIPE,
-            connecting: None,
             socket: None,
-            peer,
-            local: None,
+            peer: peer.into(),
         }
+    }
+
+    /// Whether what is queued may be submitted.
+    #[inline]
+    pub(super) fn may_begin_send(&self) -> bool {
+        self.sending == Sending::Idle && matches!(self.phase, Phase::Open | Phase::Flushing)
     }
 
     /// Whether the host may still queue bytes.

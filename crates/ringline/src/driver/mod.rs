@@ -35,6 +35,7 @@ mod udp;
 mod udp_send;
 mod zero_copy;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -66,7 +67,7 @@ pub use udp::{DATAGRAM_BYTES_MAX, DatagramRefused, UdpToken};
 
 use accept::Acceptor;
 use chains::Chains;
-use connection::Connection;
+use connection::{Connecting, Connection};
 use files::Files;
 use kind::Kind;
 use nvme::Devices;
@@ -79,8 +80,8 @@ use timers::Timers;
 use udp::Udp;
 use zero_copy::ZeroCopy;
 
-/// Completions copied out of the queue at a time.
-const REAP_BATCH: usize = 128;
+/// Completions copied out of the queue at a time: few, because the copies are made room for in every turn.
+const REAP_BATCH: usize = 32;
 /// Completions processed in one turn before the host gets to act on them.
 const TURN_COMPLETIONS_MAX: usize = 1024;
 
@@ -119,6 +120,8 @@ pub struct Turn {
 pub struct Driver<K: Kernel> {
     submitter: Submitter<K>,
     connections: Slots<Connection<K::Socket>>,
+    /// What those that are being made need beside.
+    connecting: HashMap<ConnToken, Box<Connecting>>,
     /// Connections to advance before the next enter.
     dirty: Vec<ConnToken>,
     buffers: ReceiveBuffers,
@@ -171,6 +174,7 @@ impl<K: Kernel> Driver<K> {
         Ok(Self {
             submitter,
             connections: Slots::new(settings.max_connections),
+            connecting: HashMap::new(),
             dirty: Vec::new(),
             buffers,
             parked: std::collections::VecDeque::new(),
@@ -227,10 +231,7 @@ impl<K: Kernel> Driver<K> {
         while index < self.dirty.len() {
             let conn = self.dirty[index];
             index += 1;
-            if let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) {
-                connection.dirty = false;
-                self.advance(host, conn);
-            }
+            self.advance_dirty(host, conn);
         }
         self.dirty.clear();
         if self.buffers.wants_buffers() {
@@ -248,9 +249,13 @@ impl<K: Kernel> Driver<K> {
     }
 
     fn limit_wait(&mut self, wait: Wait) -> Wait {
-        let Some(deadline) = self.timers.next_deadline() else { return wait };
+        if self.timers.is_empty() {
+            return wait;
+        }
         // The clock is read anew: the host may have worked for a while since the last turn.
-        let left = deadline.saturating_sub(self.submitter.kernel.now());
+        let now = self.submitter.kernel.now();
+        let Some(deadline) = self.timers.next_deadline(now) else { return wait };
+        let left = deadline.saturating_sub(now);
         match wait {
             Wait::Poll => Wait::Poll,
             _ if left == 0 => Wait::Poll,
@@ -357,7 +362,6 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// Queues an operation of a connection and counts it.
-    #[inline]
     fn submit(&mut self, op: Op, kind: Kind, conn: ConnToken) {
         if let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) {
             connection.operations += 1;
@@ -415,12 +419,15 @@ impl<K: Kernel> Driver<K> {
 
     /// The address of the other side.
     pub fn peer_addr(&self, conn: ConnToken) -> Option<SocketAddr> {
-        self.connections.get(conn.slot(), conn.generation()).map(|connection| connection.peer)
+        self.connections.get(conn.slot(), conn.generation()).map(|connection| connection.peer.get())
     }
 
-    /// The address of this side; none until an outbound connection stands.
+    /// The address of this side, which the kernel is asked for; none before an outbound connection stands, and when the
+    /// connection is ending.
     pub fn local_addr(&self, conn: ConnToken) -> Option<SocketAddr> {
-        self.connections.get(conn.slot(), conn.generation()).and_then(|connection| connection.local)
+        let connection = self.connections.get(conn.slot(), conn.generation())?;
+        let socket = connection.socket.as_ref().filter(|_| connection.phase != connection::Phase::Connecting)?;
+        self.submitter.kernel.local_address(socket)
     }
 
     /// Whether this side made the connection.

@@ -26,8 +26,8 @@ impl<K: Kernel> Driver<K> {
             return false;
         }
         connection.receive_wanted = false;
-        if connection.receive == Receive::Armed && !connection.receive_cancelled {
-            connection.receive_cancelled = true;
+        if connection.receive == (Receive::Armed { cancelled: false }) {
+            connection.receive = Receive::Armed { cancelled: true };
             self.submit_cancel(conn, Kind::Receive);
         }
         true
@@ -92,9 +92,8 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn arm_receive(&mut self, conn: ConnToken) {
         let group = self.buffers.group();
         if let Some(connection) = self.connection(conn) {
-            debug_assert_ne!(connection.receive, Receive::Armed);
-            connection.receive = Receive::Armed;
-            connection.receive_cancelled = false;
+            debug_assert!(!matches!(connection.receive, Receive::Armed { .. }));
+            connection.receive = Receive::Armed { cancelled: false };
             self.submit(Op::ReceiveMultishot { file: file_of(conn), group }, Kind::Receive, conn);
         }
     }
@@ -144,7 +143,6 @@ impl<K: Kernel> Driver<K> {
 
     #[inline]
     pub(super) fn receive_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
-        let conn = self.completed(completion);
         let mut chunk = None;
         if let Some(buffer) = completion.buffer_id() {
             let len = u32::try_from(completion.result).unwrap_or(0);
@@ -154,12 +152,32 @@ impl<K: Kernel> Driver<K> {
             }
             chunk = taken.chunk;
         }
-        let Some(conn) = conn else { return self.discard(chunk) };
+        if !completion.more() || completion.result <= 0 {
+            return self.receive_interrupted(host, completion, chunk);
+        }
+        let conn = ConnToken::from_parts(completion.tag.slot(), completion.tag.generation());
+        match (self.connection(conn), chunk) {
+            (Some(connection), Some(chunk)) if connection.phase == Phase::Open && connection.pipe_out == NO_PIPE => {
+                self.count_received(&chunk);
+                host.received(conn, chunk);
+            }
+            (_, chunk) => self.bytes_received(host, conn, chunk),
+        }
+    }
+
+    #[inline(always)]
+    fn count_received(&mut self, chunk: &Chunk) {
+        self.metrics.chunks += 1;
+        self.metrics.bytes_received += u64::from(chunk.len);
+    }
+
+    /// A receive has ended, though it may be armed again, or brought no bytes.
+    fn receive_interrupted<H: Host<K>>(&mut self, host: &mut H, completion: Completion, chunk: Option<Chunk>) {
+        let Some(conn) = self.completed(completion) else { return self.discard(chunk) };
         if !completion.more()
             && let Some(connection) = self.connection(conn)
         {
             connection.receive = Receive::Off;
-            connection.receive_cancelled = false;
         }
         match completion.result {
             1.. => self.bytes_received(host, conn, chunk),
@@ -171,17 +189,18 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    #[inline]
     fn bytes_received<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, chunk: Option<Chunk>) {
-        let Some(connection) = self.connection(conn) else { return self.discard(chunk) };
+        let Some(connection) = self.connection(conn) else {
+            self.metrics.stale_completions += 1;
+            return self.discard(chunk);
+        };
         if connection.phase != Phase::Open {
             return self.discard(chunk);
         }
         let pipe = connection.pipe_out;
         match chunk {
             Some(chunk) => {
-                self.metrics.chunks += 1;
-                self.metrics.bytes_received += u64::from(chunk.len);
+                self.count_received(&chunk);
                 let left = if pipe == NO_PIPE { Some(chunk) } else { self.pass_on(pipe, chunk) };
                 if let Some(chunk) = left {
                     host.received(conn, chunk);

@@ -121,7 +121,7 @@ impl ReceiveBuffers {
     }
 
     /// Accounts for a completion that names a buffer.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, id: u16, len: u32, more: bool) -> Taken {
         let slab = self.posted[id as usize];
         let chunk = (len > 0).then(|| self.ring.fill(slab, len));

@@ -50,6 +50,7 @@ impl<K: Kernel> Driver<K> {
     /// # Panics
     ///
     /// When there is no such slot, or it is shorter.
+    #[inline]
     pub fn send_slot(&mut self, conn: ConnToken, slot: u32, len: u32) -> Result<u64, SendRefused> {
         assert!(len <= self.send_memory.slot_size(), "{len} bytes of a slot of {}", self.send_memory.slot_size());
         let address = self.send_memory.slot_address(slot);
@@ -65,6 +66,7 @@ impl<K: Kernel> Driver<K> {
     /// # Panics
     ///
     /// When the bytes do not fit into the slot.
+    #[inline]
     pub fn send_copy(&mut self, conn: ConnToken, slot: u32, bytes: &[u8]) -> Result<u64, SendRefused> {
         self.send_memory.write(slot, 0, bytes);
         self.send_slot(conn, slot, bytes.len() as u32)
@@ -72,7 +74,13 @@ impl<K: Kernel> Driver<K> {
 
     /// How many bytes [`append`](Self::append) would take: the rest of the slot that was queued last, while it is not
     /// in flight.
+    #[inline]
     pub fn appendable(&mut self, conn: ConnToken) -> u32 {
+        let Some(connection) = self.connections.get(conn.slot(), conn.generation()) else { return 0 };
+        if connection.queue.is_empty() { 0 } else { self.room_in_tail(conn) }
+    }
+
+    fn room_in_tail(&mut self, conn: ConnToken) -> u32 {
         let slot_size = self.send_memory.slot_size();
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return 0 };
         if connection.tail_in_flight || !connection.accepts_sends() {
@@ -114,6 +122,7 @@ impl<K: Kernel> Driver<K> {
     /// # Errors
     ///
     /// When the connection takes no more bytes; the chunk comes back.
+    #[inline]
     pub fn send_chunk(&mut self, conn: ConnToken, chunk: Chunk) -> Result<u64, Chunk> {
         let address = self.chunk_bytes(&chunk).as_ptr();
         let piece = Piece { address, len: chunk.len(), origin: Origin::Slab(chunk.slab()) };
@@ -125,7 +134,7 @@ impl<K: Kernel> Driver<K> {
         self.connections.get(conn.slot(), conn.generation()).map(|connection| connection.queued - connection.sent)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn enqueue(&mut self, conn: ConnToken, piece: Piece) -> Result<u64, SendRefused> {
         let connection = self.connections.get_mut(conn.slot(), conn.generation()).ok_or(SendRefused::Closed)?;
         if !connection.accepts_sends() {
@@ -141,8 +150,30 @@ impl<K: Kernel> Driver<K> {
         Ok(connection.queued)
     }
 
+    /// Submits what is queued if it is the usual: one piece, of memory that nobody else uses, and no chain. Answers whether
+    /// it was; if not, nothing is done.
+    #[inline(always)]
+    pub(super) fn send_one(&mut self, conn: ConnToken) -> bool {
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return false };
+        let Some(piece) = self.pieces.only(&connection.queue) else { return false };
+        let shared = matches!(piece.origin, Origin::Shared(_));
+        if !connection.may_begin_send() || connection.chained || shared || piece.len == 0 {
+            return false;
+        }
+        connection.sending = Sending::InFlight;
+        connection.tail_in_flight = true;
+        connection.in_flight = piece.len;
+        connection.operations += 1;
+        self.sends_submitted = true;
+        self.metrics.sends += 1;
+        // SAFETY: pieces leave the queue only in `whole_sent` and `send_finished`, or in `drop_queue` when no send is in
+        // flight.
+        let op = Op::Send { file: file_of(conn), bytes: unsafe { piece.pinned() } };
+        self.submitter.push(op, Kind::Send, conn.slot(), conn.generation());
+        true
+    }
+
     /// Submits what is queued, as far as one send can hold it.
-    #[inline]
     pub(super) fn start_send<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         let mut until_chain = None;
@@ -209,13 +240,46 @@ impl<K: Kernel> Driver<K> {
 
     #[inline]
     pub(super) fn send_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
-        if let Some(conn) = self.completed(completion) {
+        if !self.whole_sent(host, completion)
+            && let Some(conn) = self.completed(completion)
+        {
             self.send_finished(host, conn, completion.result);
         }
     }
 
+    /// Takes the first piece off the queue if it is the usual: it was alone in the send, and the kernel has taken all of
+    /// it. Answers whether it was; if not, nothing is done.
+    #[inline(always)]
+    fn whole_sent<H: Host<K>>(&mut self, host: &mut H, completion: Completion) -> bool {
+        let (tag, result) = (completion.tag, completion.result);
+        let conn = ConnToken::from_parts(tag.slot(), tag.generation());
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return false };
+        let Some(piece) = self.pieces.first(&connection.queue).map(|piece| *piece) else { return false };
+        let whole = result as u32 == piece.len && result > 0;
+        let plain = connection.pipe_in == NO_PIPE && !connection.chained && connection.gather.is_none();
+        if !whole || !plain || connection.in_flight != piece.len {
+            return false;
+        }
+        self.pieces.pop(&mut connection.queue);
+        connection.operations -= 1;
+        connection.sending = Sending::Idle;
+        connection.tail_in_flight = false;
+        connection.waits = 0;
+        connection.sent += u64::from(piece.len);
+        self.metrics.bytes_sent += u64::from(piece.len);
+        let (sent, announced) = (connection.sent, connection.announced);
+        let at_rest = connection.queue.is_empty() && connection.accepts_sends();
+        self.release_origin(host, piece.origin);
+        if announced {
+            host.sent(conn, sent);
+        }
+        if !at_rest {
+            self.advance(host, conn);
+        }
+        true
+    }
+
     /// The result of a connection's send is there.
-    #[inline]
     pub(super) fn send_finished<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, result: i32) {
         let Some(connection) = self.connection(conn) else { return };
         connection.sending = Sending::Idle;
@@ -238,7 +302,6 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// Takes sent bytes off the queue and gives their memory back.
-    #[inline]
     pub(super) fn bytes_sent<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, sent: u32) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         let mut queue = connection.queue;
@@ -277,8 +340,7 @@ impl<K: Kernel> Driver<K> {
         if connection.receive == Receive::Ended {
             return self.wait_by_timer(conn);
         }
-        connection.sending = Sending::Blocked;
-        connection.poll_cancelled = false;
+        connection.sending = Sending::Blocked { cancelled: false };
         self.submit(Op::PollWritable { file: file_of(conn) }, Kind::Writable, conn);
     }
 

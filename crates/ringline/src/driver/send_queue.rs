@@ -62,7 +62,7 @@ impl Pieces {
     }
 
     /// Appends a piece to a queue.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, queue: &mut SendQueue, piece: Piece) {
         let node = Node { piece, next: NONE };
         let index = if self.free == NONE {
@@ -88,6 +88,12 @@ impl Pieces {
         self.nodes.get_mut(queue.head as usize).map(|node| &mut node.piece)
     }
 
+    /// The piece of a queue that has exactly one.
+    #[inline]
+    pub(super) fn only(&self, queue: &SendQueue) -> Option<&Piece> {
+        if queue.head == queue.tail { self.nodes.get(queue.head as usize).map(|node| &node.piece) } else { None }
+    }
+
     /// The newest piece.
     #[inline]
     pub(super) fn last(&mut self, queue: &SendQueue) -> Option<&mut Piece> {
@@ -95,7 +101,7 @@ impl Pieces {
     }
 
     /// Takes the oldest piece off.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pop(&mut self, queue: &mut SendQueue) -> Option<Piece> {
         if queue.head == NONE {
             return None;

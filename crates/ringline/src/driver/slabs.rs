@@ -169,7 +169,7 @@ impl Slabs {
     }
 
     /// Counts the next `len` bytes of a slab as written and makes a chunk of them.
-    #[inline]
+    #[inline(always)]
     pub(super) fn fill(&mut self, number: u32, len: u32) -> Chunk {
         let slab = &mut self.slabs[number as usize];
         debug_assert_eq!(slab.state, State::Filling);
@@ -206,7 +206,7 @@ impl Slabs {
     }
 
     /// Takes one of a slab's chunks back.
-    #[inline]
+    #[inline(always)]
     pub(super) fn release_piece(&mut self, number: u32) {
         let slab = &mut self.slabs[number as usize];
         debug_assert!(slab.chunks > 0, "a chunk was released twice");
@@ -239,7 +239,7 @@ impl Slabs {
     }
 
     /// The bytes of a chunk.
-    #[inline]
+    #[inline(always)]
     pub(super) fn bytes(&self, chunk: &Chunk) -> &[u8] {
         let memory = &self.slabs[chunk.slab as usize].shared.memory;
         // SAFETY: a chunk lies in the written part of its slab, which is not written again, nor unmapped, while the

@@ -1,4 +1,4 @@
-//! A table of numbered slots whose occupants carry generations.
+//! A table of numbered slots whose occupants carry generations, which are never 0.
 //!
 //! Memory is taken as slots are first used, never ahead. The slot that was freed last is used first: it is the warmest.
 
@@ -56,7 +56,7 @@ impl<T> Slots<T> {
     }
 
     /// The occupant of a slot, if it is of that generation.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, slot: u32, generation: u32) -> Option<&T> {
         match self.slots.get(slot as usize) {
             Some(Slot { generation: now, state: State::Used(value) }) if *now == generation => Some(value),
@@ -65,7 +65,7 @@ impl<T> Slots<T> {
     }
 
     /// As [`get`](Self::get), to change it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get_mut(&mut self, slot: u32, generation: u32) -> Option<&mut T> {
         match self.slots.get_mut(slot as usize) {
             Some(Slot { generation: now, state: State::Used(value) }) if *now == generation => Some(value),
@@ -91,6 +91,11 @@ impl<T> Slots<T> {
         }
     }
 
+    /// The generation that a slot is in; none when the slot was never used.
+    pub(crate) fn generation(&self, slot: u32) -> Option<u32> {
+        self.slots.get(slot as usize).map(|entry| entry.generation)
+    }
+
     /// Frees a slot, of whatever generation.
     pub(crate) fn remove_any(&mut self, slot: u32) -> Option<T> {
         let generation = self.slots.get(slot as usize)?.generation;
@@ -104,7 +109,7 @@ impl<T> Slots<T> {
             return None;
         }
         let state = std::mem::replace(&mut entry.state, State::Free { next: self.first_free });
-        entry.generation = entry.generation.wrapping_add(1);
+        entry.generation = entry.generation.wrapping_add(1).max(1);
         self.first_free = Some(slot);
         self.used -= 1;
         match state {
@@ -148,6 +153,15 @@ mod tests {
         let second = slots.insert('c').unwrap();
         assert_ne!(first.0, second.0);
         assert_eq!(slots.used(), 2);
+    }
+
+    #[test]
+    fn a_generation_is_never_zero() {
+        let mut slots = Slots::new(1);
+        slots.insert('a').unwrap();
+        slots.slots[0].generation = u32::MAX;
+        assert_eq!(slots.remove(0, u32::MAX), Some('a'));
+        assert_eq!(slots.insert('b'), Some((0, 1)));
     }
 
     #[test]

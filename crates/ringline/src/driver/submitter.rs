@@ -27,13 +27,18 @@ impl<K: Kernel> Submitter<K> {
         Self { kernel, backlog: VecDeque::new() }
     }
 
-    /// Queues an operation.
-    #[inline]
+    /// Queues an operation. Where `op` is a constant variant, its entry is written straight into the kernel's queue.
+    #[inline(always)]
     pub(super) fn push(&mut self, op: Op, kind: Kind, slot: u32, generation: u32) {
         let tag = Tag::new(kind as u8, slot, generation);
         if !self.backlog.is_empty() || self.kernel.push(op, tag).is_err() {
-            self.backlog.push_back(Waiting::One(op, tag));
+            self.put_off(op, tag);
         }
+    }
+
+    #[cold]
+    fn put_off(&mut self, op: Op, tag: Tag) {
+        self.backlog.push_back(Waiting::One(op, tag));
     }
 
     /// Queues operations that run one after the other.

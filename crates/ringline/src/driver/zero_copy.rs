@@ -272,7 +272,7 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// Gives back the memory of a piece that has left its queue or its flight.
-    #[inline]
+    #[inline(always)]
     pub(super) fn release_origin<H: Host<K>>(&mut self, host: &mut H, origin: Origin) {
         match origin {
             Origin::Slot(slot) => host.send_slot_free(slot),

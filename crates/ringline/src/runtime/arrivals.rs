@@ -5,36 +5,25 @@
 
 use crate::driver::{Chunk, ConnToken};
 
-/// The end of a connection's chain.
+/// No chunk.
 pub(crate) const NONE: u32 = u32::MAX;
 
 struct Arrival {
     conn: ConnToken,
     /// None once it is consumed, or while it is lent out.
     chunk: Option<Chunk>,
+    /// The one behind it; the first one, behind the last.
     next: u32,
 }
 
-/// The first and last chunk of a connection.
+/// The chunks of a connection, named by the last one: the others follow it in a circle.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chain {
-    first: u32,
     last: u32,
 }
 
 impl Chain {
-    pub(crate) const EMPTY: Self = Self { first: NONE, last: NONE };
-
-    #[inline]
-    pub(crate) fn is_empty(self) -> bool {
-        self.first == NONE
-    }
-
-    /// Whether there is more than one chunk.
-    #[inline]
-    pub(crate) fn is_long(self) -> bool {
-        self.first != self.last
-    }
+    pub(crate) const EMPTY: Self = Self { last: NONE };
 }
 
 /// All chunks of the turn.
@@ -53,20 +42,32 @@ impl Arrivals {
     #[inline]
     pub(crate) fn push(&mut self, chain: &mut Chain, conn: ConnToken, chunk: Chunk) {
         let index = self.list.len() as u32;
-        self.list.push(Arrival { conn, chunk: Some(chunk), next: NONE });
+        let next = match self.list.get_mut(chain.last as usize) {
+            Some(last) => std::mem::replace(&mut last.next, index),
+            None => index,
+        };
+        self.list.push(Arrival { conn, chunk: Some(chunk), next });
         self.held += 1;
-        if chain.first == NONE {
-            chain.first = index;
-        } else {
-            self.list[chain.last as usize].next = index;
-        }
         chain.last = index;
+    }
+
+    /// The first of a chain that is not empty.
+    #[inline]
+    fn first(&self, chain: Chain) -> usize {
+        self.list[chain.last as usize].next as usize
+    }
+
+    /// Whether a chain has more than one chunk.
+    #[inline]
+    pub(crate) fn is_long(&self, chain: Chain) -> bool {
+        self.list.get(chain.last as usize).is_some_and(|last| last.next != chain.last)
     }
 
     /// Takes the first chunk of a chain; its place stays, for [`put_back`](Self::put_back).
     #[inline]
     pub(crate) fn lend(&mut self, chain: Chain) -> Option<Chunk> {
-        let chunk = self.list.get_mut(chain.first as usize)?.chunk.take()?;
+        let first = self.list.get(chain.last as usize)?.next;
+        let chunk = self.list[first as usize].chunk.take()?;
         self.held -= 1;
         Some(chunk)
     }
@@ -74,17 +75,20 @@ impl Arrivals {
     /// Puts what is left of the lent chunk back into its place.
     #[inline]
     pub(crate) fn put_back(&mut self, chain: Chain, chunk: Chunk) {
-        self.list[chain.first as usize].chunk = Some(chunk);
+        let first = self.first(chain);
+        self.list[first].chunk = Some(chunk);
         self.held += 1;
     }
 
     /// Drops the place of the first chunk, which was lent out and consumed.
     #[inline]
     pub(crate) fn pass(&mut self, chain: &mut Chain) {
-        debug_assert!(self.list[chain.first as usize].chunk.is_none());
-        chain.first = self.list[chain.first as usize].next;
-        if chain.first == NONE {
+        let first = self.first(*chain);
+        debug_assert!(self.list[first].chunk.is_none());
+        if first as u32 == chain.last {
             *chain = Chain::EMPTY;
+        } else {
+            self.list[chain.last as usize].next = self.list[first].next;
         }
     }
 

@@ -33,7 +33,7 @@ impl Inner {
         if self.end(conn) {
             self.driver.abort(conn, None);
             if let Some(connection) = self.host.connections.get(conn) {
-                connection.error = Some(error);
+                connection.set_error(error);
             }
         }
     }
@@ -43,7 +43,7 @@ impl Inner {
         let connection = self.host.connections.get(conn).filter(|connection| connection.phase == Phase::Open);
         let Some(connection) = connection else { return false };
         connection.phase = Phase::Closing;
-        connection.readers.all(&mut self.host.foreign);
+        connection.wake_readers(&self.host.ready, &mut self.host.foreign);
         if let Some(accumulator) = connection.accumulator.take() {
             self.host.accumulators.give_back(accumulator);
         }
@@ -64,9 +64,9 @@ impl Inner {
         let Some(connection) = self.host.connections.get(conn) else { return };
         if connection.phase == Phase::Connecting {
             self.driver.cancel_connect(conn);
-        } else if connection.readers.any() {
+        } else if connection.is_read() {
             connection.cancels = connection.cancels.wrapping_add(1);
-            connection.readers.all(&mut self.host.foreign);
+            connection.wake_readers(&self.host.ready, &mut self.host.foreign);
         }
     }
 
@@ -142,7 +142,7 @@ impl ConnCtx {
     ///
     /// When `f` consumes more than it was given.
     pub fn try_with_data(&self, f: impl FnOnce(&[u8]) -> ParseResult) -> Option<ParseResult> {
-        let mut loan = with_worker(|inner| inner.lend(self.token, true)).flatten()?;
+        let mut loan = with_worker(|inner| inner.lend_now(self.token)).flatten()?;
         let answer = f(loan.bytes());
         loan.consumed = answer.consumed(loan.bytes().len());
         Some(answer)
@@ -251,7 +251,8 @@ impl ConnCtx {
 
     #[inline]
     fn queue(&self, data: &[u8]) -> Result<u64, Error> {
-        with_worker(|inner| inner.send(self.token, data)).unwrap_or(Err(Error::OutsideWorker))
+        let Some(queued) = with_worker(|inner| inner.send(self.token, data)) else { return Err(Error::OutsideWorker) };
+        queued
     }
 
     /// Sends FIN after all queued sends. Receiving goes on.

@@ -1,11 +1,13 @@
 //! What the runtime knows of a connection beside the driver's state: buffered bytes, and who waits.
 
 use std::io;
+use std::task::Waker;
 
 use super::accumulator::Accumulator;
 use super::arrivals::Chain;
+use super::ready::Ready;
 use super::sink::Sink;
-use super::waiters::Waiters;
+use super::waiters::{ForeignWakes, OtherWaiters, Waiters};
 use crate::Error;
 use crate::driver::ConnToken;
 
@@ -36,7 +38,7 @@ pub(crate) enum Sends {
     Ended,
 }
 
-/// One connection.
+/// One connection. There are many, most of them idle, so it is kept small: what few have is boxed.
 pub(crate) struct Connection {
     pub(crate) generation: u32,
     pub(crate) phase: Phase,
@@ -56,17 +58,26 @@ pub(crate) struct Connection {
     pub(crate) chunk_bytes: u32,
     /// Bytes from earlier turns; they precede the chunks.
     pub(crate) accumulator: Option<Box<Accumulator>>,
-    /// Memory of the user's that takes bytes before they are buffered.
-    pub(super) sink: Option<Box<Sink>>,
     /// Bytes ever received.
     pub(crate) received: u64,
     /// Bytes that the kernel has taken.
     pub(crate) sent: u64,
-    pub(crate) readers: Waiters,
-    pub(crate) senders: Waiters,
-    /// Why it ended, if it was not closed from this side.
-    pub(crate) error: Option<io::Error>,
+    waiters: Waiters,
+    rare: Option<Box<Rare>>,
 }
+
+/// What few connections have.
+#[derive(Default)]
+struct Rare {
+    /// Memory of the user's that takes bytes before they are buffered.
+    sink: Option<Sink>,
+    /// Why it ended, if it was not closed from this side.
+    error: Option<io::Error>,
+    waiters: OtherWaiters,
+}
+
+// Memory per idle connection is a promise of the documentation.
+const _: () = assert!(size_of::<Connection>() <= 72);
 
 impl Connection {
     pub(crate) fn new(generation: u32, phase: Phase) -> Self {
@@ -81,17 +92,87 @@ impl Connection {
             chunks: Chain::EMPTY,
             chunk_bytes: 0,
             accumulator: None,
-            sink: None,
             received: 0,
             sent: 0,
-            readers: Waiters::new(),
-            senders: Waiters::new(),
-            error: None,
+            waiters: Waiters::new(),
+            rare: None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn sink(&mut self) -> Option<&mut Sink> {
+        self.rare.as_mut()?.sink.as_mut()
+    }
+
+    pub(super) fn set_sink(&mut self, sink: Sink) {
+        self.rare.get_or_insert_default().sink = Some(sink);
+    }
+
+    pub(super) fn take_sink(&mut self) -> Option<Sink> {
+        self.rare.as_mut()?.sink.take()
+    }
+
+    /// Why it ended, if it was not closed from this side.
+    pub(crate) fn error(&self) -> Option<&io::Error> {
+        self.rare.as_ref()?.error.as_ref()
+    }
+
+    /// Notes why it ended. The first reason counts.
+    pub(crate) fn set_error(&mut self, error: io::Error) {
+        self.rare.get_or_insert_default().error.get_or_insert(error);
+    }
+
+    /// Has a reader woken when there is something to read. `task` is what its waker wakes, if it is one of this worker's.
+    #[inline]
+    pub(super) fn wait_to_read(&mut self, task: Option<u32>, waker: &Waker) {
+        if !task.is_some_and(|task| self.waiters.read(task)) {
+            self.others().read(waker);
+        }
+    }
+
+    /// Has a task woken when the stream is sent up to `due`.
+    #[inline]
+    pub(super) fn wait_until_sent(&mut self, due: u64, task: Option<u32>, waker: &Waker) {
+        if !task.is_some_and(|task| self.waiters.send(task, due)) {
+            self.others().send(due, waker);
+        }
+    }
+
+    #[cold]
+    fn others(&mut self) -> &mut OtherWaiters {
+        &mut self.rare.get_or_insert_default().waiters
+    }
+
+    /// Whether anybody waits to read.
+    pub(super) fn is_read(&self) -> bool {
+        self.waiters.is_read() || self.rare.as_ref().is_some_and(|rare| rare.waiters.are_reading())
+    }
+
+    /// There is something to read, or never will be.
+    #[inline]
+    pub(super) fn wake_readers(&mut self, ready: &Ready, foreign: &mut ForeignWakes) {
+        self.waiters.wake_reader(ready);
+        if let Some(rare) = &mut self.rare {
+            rare.waiters.wake_readers(foreign);
+        }
+    }
+
+    /// The stream is sent up to `position`.
+    #[inline]
+    pub(super) fn wake_senders(&mut self, position: u64, ready: &Ready, foreign: &mut ForeignWakes) {
+        self.waiters.wake_sender(position, ready);
+        if let Some(rare) = &mut self.rare {
+            rare.waiters.wake_senders(position, foreign);
         }
     }
 
     /// Whether a task may send.
     #[inline]
+    pub(crate) fn takes_sends(&self) -> bool {
+        self.phase == Phase::Open && self.sends == Sends::Open
+    }
+
+    /// Whether a task may send, and why not.
     pub(crate) fn check_sends(&self) -> Result<(), Error> {
         match (self.phase, self.sends) {
             (Phase::Open, Sends::Open) => Ok(()),
@@ -135,11 +216,17 @@ impl Connections {
         let past = std::mem::replace(&mut self.slots[index], Connection::new(conn.generation(), phase));
         debug_assert_eq!(past.phase, Phase::Closed, "a slot has one occupant at a time");
         let past_conn = ConnToken::from_parts(conn.slot(), past.generation);
-        self.departed.push(Departed { conn: past_conn, sent: past.sent, error: past.error });
+        self.departed.push(Departed { conn: past_conn, sent: past.sent, error: past.rare.and_then(|rare| rare.error) });
+    }
+
+    /// The connection of a token, if it is open.
+    #[inline(always)]
+    pub(crate) fn open_one(&mut self, conn: ConnToken) -> Option<&mut Connection> {
+        self.get(conn).filter(|connection| connection.phase == Phase::Open)
     }
 
     /// The connection of a token, unless the token is stale. It may be closed already.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&mut self, conn: ConnToken) -> Option<&mut Connection> {
         match self.slots.get_mut(conn.slot() as usize) {
             Some(connection) if connection.generation == conn.generation() => Some(connection),

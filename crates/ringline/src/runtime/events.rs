@@ -33,34 +33,34 @@ impl Host<Uring> for AsyncHost {
         self.attempt_over(conn, Err(error));
     }
 
-    #[inline]
+    #[inline(always)]
     fn received(&mut self, conn: ConnToken, chunk: Chunk) {
-        let Some(connection) = self.connections.get(conn).filter(|connection| connection.phase == Phase::Open) else {
+        let Some(connection) = self.connections.open_one(conn) else {
             // Nobody can read it. It is given back with the others at the end of the pass.
             return self.arrivals.push(&mut { Chain::EMPTY }, conn, chunk);
         };
         connection.received += u64::from(chunk.len());
         connection.chunk_bytes += chunk.len();
         self.arrivals.push(&mut connection.chunks, conn, chunk);
-        connection.readers.reached(0, &mut self.foreign);
+        connection.wake_readers(&self.ready, &mut self.foreign);
     }
 
     fn receive_ended(&mut self, conn: ConnToken) {
         if let Some(connection) = self.connections.get(conn) {
             connection.receive_ended = true;
-            connection.readers.all(&mut self.foreign);
+            connection.wake_readers(&self.ready, &mut self.foreign);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn sent(&mut self, conn: ConnToken, position: u64) {
         if let Some(connection) = self.connections.get(conn) {
             connection.sent = position;
-            connection.senders.reached(position, &mut self.foreign);
+            connection.wake_senders(position, &self.ready, &mut self.foreign);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn send_slot_free(&mut self, slot: u32) {
         self.pool.give_back(slot);
     }
@@ -72,11 +72,13 @@ impl Host<Uring> for AsyncHost {
     fn closed(&mut self, conn: ConnToken, error: Option<io::Error>) {
         if let Some(connection) = self.connections.get(conn) {
             connection.phase = Phase::Closed;
-            connection.error = connection.error.take().or(error);
+            if let Some(error) = error {
+                connection.set_error(error);
+            }
             connection.chunks = Chain::EMPTY;
             connection.chunk_bytes = 0;
-            connection.readers.all(&mut self.foreign);
-            connection.senders.all(&mut self.foreign);
+            connection.wake_readers(&self.ready, &mut self.foreign);
+            connection.wake_senders(u64::MAX, &self.ready, &mut self.foreign);
             if let Some(accumulator) = connection.accumulator.take() {
                 self.accumulators.give_back(accumulator);
             }

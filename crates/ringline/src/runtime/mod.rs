@@ -17,6 +17,7 @@ mod disk_futures;
 mod events;
 mod outcomes;
 mod pipe;
+mod ready;
 mod receive;
 mod receive_futures;
 mod send;
@@ -35,6 +36,7 @@ mod worker;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ringline_ring::Uring;
@@ -74,17 +76,18 @@ use connection::Connections;
 use datagrams::Datagrams;
 use disk::Disk;
 use pipe::Pipes;
+use ready::Ready;
 use send::SendPool;
 use sleeps::Sleeps;
 use tasks::Tasks;
 use waiters::ForeignWakes;
-use waker::{RemoteWakes, TaskHeader};
+use waker::RemoteWakes;
 
 /// What the tasks of one worker reach through their thread.
 pub(crate) struct Core {
     inner: RefCell<Inner>,
-    /// Tasks to poll. Apart from the rest, so that a wake needs nothing else.
-    ready: RefCell<Vec<u32>>,
+    /// Tasks to poll.
+    ready: Rc<Ready>,
     remote: Arc<RemoteWakes>,
 }
 
@@ -103,6 +106,8 @@ pub(crate) struct AsyncHost {
     accumulator_limit: usize,
     pool: SendPool,
     tasks: Tasks,
+    ready: Rc<Ready>,
+    remote: Arc<RemoteWakes>,
     sleeps: Sleeps,
     datagrams: Datagrams,
     /// Connects whose outcome nobody has taken yet.
@@ -128,14 +133,16 @@ pub(crate) struct AsyncHost {
 
 impl Core {
     fn new(driver: Driver<Uring>, config: &Config) -> Self {
-        let remote = RemoteWakes::new(driver.doorbell());
+        let (ready, remote) = (Rc::<Ready>::default(), RemoteWakes::new(driver.doorbell()));
         let host = AsyncHost {
             connections: Connections::new(),
             arrivals: Arrivals::new(),
             accumulators: Accumulators::new(config.recv_accumulator_capacity),
             accumulator_limit: config.recv_accumulator_limit,
             pool: SendPool::new(config.send_copy_count),
-            tasks: Tasks::new(Arc::clone(&remote), config.standalone_task_capacity),
+            tasks: Tasks::new(Rc::clone(&ready), Arc::clone(&remote), config.standalone_task_capacity),
+            ready: Rc::clone(&ready),
+            remote: Arc::clone(&remote),
             sleeps: Sleeps::new(config.timer_slots),
             datagrams: Datagrams::default(),
             attempts: HashMap::new(),
@@ -152,16 +159,11 @@ impl Core {
             max_connections: config.max_connections,
             guards_max: config.send_slab_slots,
         };
-        Self { inner: RefCell::new(Inner { driver, host }), ready: RefCell::default(), remote }
+        Self { inner: RefCell::new(Inner { driver, host }), ready, remote }
     }
 
     fn remote_wakes(&self) -> &RemoteWakes {
         &self.remote
-    }
-
-    #[inline]
-    fn wake_local(&self, task: &TaskHeader) {
-        task.schedule(&mut self.ready.borrow_mut());
     }
 
     /// Runs `f` with the worker's state. It must not run code of the user's.

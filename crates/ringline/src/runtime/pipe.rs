@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::connection::{Phase, Sends};
-use super::waiters::Waiters;
+use super::waiters::OtherWaiters;
 use super::{AsyncHost, Inner, NOT_SEND, NotSend, with_worker};
 use crate::Error;
 use crate::driver::{ConnToken, PipeEnd, PipeRefused};
@@ -25,7 +25,7 @@ struct Piping {
     /// Bytes that were buffered when the pipe began.
     buffered: u64,
     outcome: Option<Result<u64, Error>>,
-    waiters: Waiters,
+    waiters: OtherWaiters,
 }
 
 impl AsyncHost {
@@ -42,7 +42,7 @@ impl AsyncHost {
                 Err(Error::Io(io::Error::from_raw_os_error(errno)))
             }
         });
-        piping.waiters.all(&mut self.foreign);
+        piping.waiters.wake_readers(&mut self.foreign);
     }
 }
 
@@ -53,7 +53,7 @@ impl Inner {
         host.connections.get(to).ok_or(Error::InvalidConnection)?.check_sends()?;
         let source = host.connections.get(from).filter(|source| source.phase == Phase::Open);
         let source = source.ok_or(Error::InvalidConnection)?;
-        if source.lent || source.sink.is_some() {
+        if source.lent || source.sink().is_some() {
             return Err(Error::PipeBusy);
         }
         if source.accumulator.is_some() && driver.guards_left() == 0 {
@@ -84,7 +84,7 @@ impl Inner {
             target.sends = Sends::Piped;
         }
         host.pipes.keys += 1;
-        host.pipes.by_key.insert(key, Piping { to, buffered, outcome: None, waiters: Waiters::new() });
+        host.pipes.by_key.insert(key, Piping { to, buffered, outcome: None, waiters: OtherWaiters::default() });
         Ok(key)
     }
 
@@ -96,7 +96,7 @@ impl Inner {
                 Poll::Ready(outcome)
             }
             None => {
-                piping.waiters.wait(0, waker);
+                piping.waiters.read(waker);
                 Poll::Pending
             }
         }

@@ -6,12 +6,13 @@ use std::ptr::NonNull;
 use std::task::{Poll, Waker};
 
 use bytes::Bytes;
+use ringline_ring::Uring;
 
 use super::accumulator::Accumulator;
 use super::arrivals::Chain;
 use super::connection::Phase;
-use super::{Inner, with_worker};
-use crate::driver::{Chunk, ConnToken, SlabHandle};
+use super::{Inner, waker, with_worker};
+use crate::driver::{Chunk, ConnToken, Driver, SlabHandle};
 
 /// When this many bytes are buffered and nobody waits for more, receiving pauses, and the peer's window closes.
 pub const RECV_HIGH_WATER: usize = 256 * 1024;
@@ -74,6 +75,12 @@ impl AsRef<[u8]> for Received {
 }
 
 impl Loan {
+    #[inline(always)]
+    fn of_chunk(conn: ConnToken, chunk: Chunk, driver: &Driver<Uring>) -> Self {
+        let address = NonNull::from(driver.chunk_bytes(&chunk)).cast();
+        Self { conn, source: Source::Chunk { chunk: Some(chunk), address }, consumed: 0 }
+    }
+
     /// The bytes.
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -127,34 +134,50 @@ impl Inner {
     /// Lends a waiting reader what it has not been shown, or registers it to be woken.
     #[inline]
     pub(crate) fn poll_read(&mut self, conn: ConnToken, progress: &mut Progress, waker: &Waker) -> Poll<Readable> {
-        let limit = self.host.accumulator_limit;
-        self.fill_sink_if_set(conn);
-        let connection = self.host.connections.get(conn).filter(|connection| connection.phase == Phase::Open);
-        let Some(connection) = connection else { return Poll::Ready(Readable::Over) };
+        let Some(connection) = self.host.connections.open_one(conn) else { return Poll::Ready(Readable::Over) };
+        let connection = if connection.sink().is_none() {
+            connection
+        } else {
+            self.fill_sink(conn);
+            let Some(connection) = self.host.connections.open_one(conn) else { return Poll::Ready(Readable::Over) };
+            connection
+        };
         if progress.cancels.is_some_and(|cancels| cancels != connection.cancels) {
             return Poll::Ready(Readable::Over);
         }
         let buffered = connection.buffered();
-        let news = connection.received > progress.shown;
-        if buffered > 0 && news && !connection.lent {
-            return Poll::Ready(self.lend(conn, progress.shown > 0).map_or(Readable::Over, Readable::Bytes));
+        if buffered > 0 && connection.received > progress.shown && !connection.lent {
+            if connection.accumulator.is_none()
+                && !self.host.arrivals.is_long(connection.chunks)
+                && let Some(chunk) = self.host.arrivals.lend(connection.chunks)
+            {
+                connection.lent = true;
+                return Poll::Ready(Readable::Bytes(Loan::of_chunk(conn, chunk, &self.driver)));
+            }
+            let lent = self.lend(conn, progress.shown > 0);
+            return Poll::Ready(lent.map_or(Readable::Over, Readable::Bytes));
         }
         if connection.receive_ended {
             let shown = buffered > 0 || connection.lent;
             return Poll::Ready(if shown { Readable::Over } else { Readable::Ended });
         }
-        if buffered > limit {
-            let text = format!("{buffered} bytes are buffered and the handler needs more: recv_accumulator_limit");
-            self.abort(conn, io::Error::new(io::ErrorKind::OutOfMemory, text));
+        if buffered > self.host.accumulator_limit {
+            self.abort_overfull(conn, buffered);
             return Poll::Ready(Readable::Over);
         }
-        connection.readers.wait(0, waker);
+        connection.wait_to_read(waker::task_of(waker, &self.host.remote), waker);
         progress.cancels = Some(connection.cancels);
         if connection.paused {
             connection.paused = false;
             self.driver.resume_receive(conn);
         }
         Poll::Pending
+    }
+
+    #[cold]
+    fn abort_overfull(&mut self, conn: ConnToken, buffered: usize) {
+        let text = format!("{buffered} bytes are buffered and the handler needs more: recv_accumulator_limit");
+        self.abort(conn, io::Error::new(io::ErrorKind::OutOfMemory, text));
     }
 
     /// Whether a reader would find bytes or the end; if not, registers it to be woken.
@@ -167,42 +190,47 @@ impl Inner {
         if ready || cancelled {
             return Poll::Ready(());
         }
-        connection.readers.wait(0, waker);
+        connection.wait_to_read(waker::task_of(waker, &self.host.remote), waker);
         progress.cancels = Some(connection.cancels);
         Poll::Pending
+    }
+
+    /// Lends what is buffered to somebody who does not wait.
+    pub(crate) fn lend_now(&mut self, conn: ConnToken) -> Option<Loan> {
+        self.fill_sink_if_set(conn);
+        self.lend(conn, true)
     }
 
     /// Lends what is buffered, if anything is. The bytes of earlier turns and those of this one are joined; several
     /// chunks of this turn are joined only if the reader wants the `whole`, otherwise it gets them one by one, as if
     /// the later ones had not arrived yet.
-    #[inline]
-    pub(crate) fn lend(&mut self, conn: ConnToken, whole: bool) -> Option<Loan> {
-        self.fill_sink_if_set(conn);
-        let connection = self.host.connections.get(conn).filter(|connection| connection.phase == Phase::Open)?;
-        if connection.lent || connection.buffered() == 0 {
-            return None;
+    fn lend(&mut self, conn: ConnToken, whole: bool) -> Option<Loan> {
+        let Self { driver, host } = self;
+        let connection = host.connections.open_one(conn).filter(|connection| !connection.lent)?;
+        if connection.accumulator.is_some() || (whole && host.arrivals.is_long(connection.chunks)) {
+            return self.lend_joined(conn);
         }
-        let beside = connection.accumulator.is_some() && !connection.chunks.is_empty();
-        if beside || (whole && connection.chunks.is_long()) {
+        let chunk = host.arrivals.lend(connection.chunks)?;
+        connection.lent = true;
+        Some(Loan::of_chunk(conn, chunk, driver))
+    }
+
+    /// Lends all that is buffered in one piece.
+    #[cold]
+    fn lend_joined(&mut self, conn: ConnToken) -> Option<Loan> {
+        if self.host.connections.get(conn)?.chunk_bytes > 0 {
             self.join(conn);
         }
         let connection = self.host.connections.get(conn)?;
+        let accumulator = connection.accumulator.take()?;
         connection.lent = true;
-        let source = match connection.accumulator.take() {
-            Some(accumulator) => Source::Accumulator(Some(accumulator)),
-            None => {
-                let chunk = self.host.arrivals.lend(connection.chunks)?;
-                let address = NonNull::from(self.driver.chunk_bytes(&chunk)).cast();
-                Source::Chunk { chunk: Some(chunk), address }
-            }
-        };
-        Some(Loan { conn, source, consumed: 0 })
+        Some(Loan { conn, source: Source::Accumulator(Some(accumulator)), consumed: 0 })
     }
 
     /// A reader gets only what comes behind a sink.
     #[inline]
     fn fill_sink_if_set(&mut self, conn: ConnToken) {
-        if self.host.connections.get(conn).is_some_and(|connection| connection.sink.is_some()) {
+        if self.host.connections.get(conn).is_some_and(|connection| connection.sink().is_some()) {
             self.fill_sink(conn);
         }
     }
@@ -232,8 +260,7 @@ impl Inner {
     #[inline]
     pub(super) fn settle(&mut self, conn: ConnToken, mut chunk: Chunk, consumed: usize) {
         let Self { driver, host } = self;
-        let connection = host.connections.get(conn).filter(|connection| connection.phase == Phase::Open);
-        let Some(connection) = connection else { return driver.release(chunk) };
+        let Some(connection) = host.connections.open_one(conn) else { return driver.release(chunk) };
         connection.lent = false;
         connection.chunk_bytes -= consumed as u32;
         if consumed == chunk.len() as usize {
@@ -252,8 +279,7 @@ impl Inner {
         let Self { driver, host } = self;
         accumulator.consume(consumed);
         let left = accumulator.len();
-        let connection = host.connections.get(conn).filter(|connection| connection.phase == Phase::Open);
-        let Some(connection) = connection else { return host.accumulators.give_back(accumulator) };
+        let Some(connection) = host.connections.open_one(conn) else { return host.accumulators.give_back(accumulator) };
         connection.lent = false;
         if connection.paused && left < RECV_LOW_WATER {
             connection.paused = false;
@@ -272,12 +298,12 @@ impl Inner {
         let Self { driver, host } = self;
         let super::AsyncHost { connections, arrivals, accumulators, .. } = host;
         arrivals.drain(|conn, chunk| {
-            let unread = connections.get(conn).filter(|connection| connection.phase == Phase::Open);
-            if let Some(connection) = unread {
+            if let Some(connection) = connections.open_one(conn) {
                 let mut bytes = driver.chunk_bytes(&chunk);
                 connection.chunk_bytes -= chunk.len();
                 connection.chunks = Chain::EMPTY;
-                if let Some(sink) = connection.sink.as_mut().filter(|_| connection.accumulator.is_none()) {
+                let unbuffered = connection.accumulator.is_none();
+                if let Some(sink) = connection.sink().filter(|_| unbuffered) {
                     bytes = &bytes[sink.fill(bytes)..];
                 }
                 if bytes.is_empty() {
@@ -285,7 +311,7 @@ impl Inner {
                 }
                 let accumulator = connection.accumulator.get_or_insert_with(|| accumulators.take());
                 accumulator.append(bytes);
-                let full = accumulator.len() >= RECV_HIGH_WATER && !connection.readers.any();
+                let full = accumulator.len() >= RECV_HIGH_WATER && !connection.is_read();
                 if full && !connection.paused {
                     connection.paused = driver.pause_receive(conn);
                 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::connection::{self, Phase};
-use super::{Inner, with_worker};
+use super::{Inner, waker, with_worker};
 use crate::Error;
 use crate::driver::ConnToken;
 
@@ -49,9 +49,27 @@ impl SendPool {
 
 impl Inner {
     /// Queues all of `data` or nothing; returns the position of its end in the connection's stream.
+    #[inline]
     pub(crate) fn send(&mut self, conn: ConnToken, data: &[u8]) -> Result<u64, Error> {
         let Self { driver, host } = self;
-        host.connections.get(conn).ok_or(Error::InvalidConnection)?.check_sends()?;
+        let Some(connection) = host.connections.get(conn) else { return Err(Error::InvalidConnection) };
+        if !connection.takes_sends() {
+            return connection.check_sends().map(|()| 0);
+        }
+        let slot_size = driver.send_memory().slot_size() as usize;
+        if data.is_empty() || data.len() > slot_size || driver.appendable(conn) > 0 {
+            return self.send_in_pieces(conn, data);
+        }
+        let Some(slot) = host.pool.free.pop() else { return Err(Error::SendPoolExhausted { needed: 1, free: 0 }) };
+        driver.send_copy(conn, slot, data).map_err(|_| {
+            host.pool.give_back(slot);
+            Error::InvalidConnection
+        })
+    }
+
+    /// As [`send`](Self::send) to an open connection, where the data does not simply go into a slot of its own.
+    fn send_in_pieces(&mut self, conn: ConnToken, data: &[u8]) -> Result<u64, Error> {
+        let Self { driver, host } = self;
         let room = driver.appendable(conn) as usize;
         let (front, rest) = data.split_at(room.min(data.len()));
         let slot_size = driver.send_memory().slot_size() as usize;
@@ -79,10 +97,11 @@ impl Inner {
         let (sent, error) = match self.host.connections.get(conn) {
             Some(connection) if connection.sent >= end => return Poll::Ready(Ok(())),
             Some(connection) if connection.phase != Phase::Closed => {
-                connection.senders.wait(end, waker);
+                let task = waker::task_of(waker, &self.host.remote);
+                connection.wait_until_sent(end, task, waker);
                 return Poll::Pending;
             }
-            Some(connection) => (connection.sent, connection.error.as_ref().map(connection::duplicate)),
+            Some(connection) => (connection.sent, connection.error().map(connection::duplicate)),
             None => self.host.connections.departed(conn).unwrap_or((0, None)),
         };
         if sent >= end {

@@ -35,21 +35,20 @@ impl Sink {
 
 impl Connection {
     /// Whether a sink has received something.
-    pub(super) fn sink_has_bytes(&self) -> bool {
-        self.sink.as_ref().is_some_and(|sink| sink.filled > 0)
+    pub(super) fn sink_has_bytes(&mut self) -> bool {
+        self.sink().is_some_and(|sink| sink.filled > 0)
     }
 }
 
 impl Inner {
     /// Sets a sink and fills it with what is buffered.
     pub(super) fn set_sink(&mut self, conn: ConnToken, address: *mut u8, len: usize) -> Result<(), Error> {
-        let connection = self.host.connections.get(conn).filter(|connection| connection.phase == Phase::Open);
-        let connection = connection.ok_or(Error::InvalidConnection)?;
-        if connection.sink.is_some() {
+        let connection = self.host.connections.open_one(conn).ok_or(Error::InvalidConnection)?;
+        if connection.sink().is_some() {
             let text = "the connection has a receive sink already: take it first";
             return Err(Error::Io(io::Error::new(io::ErrorKind::AlreadyExists, text)));
         }
-        connection.sink = Some(Box::new(Sink { address, len, filled: 0 }));
+        connection.set_sink(Sink { address, len, filled: 0 });
         self.fill_sink(conn);
         Ok(())
     }
@@ -57,18 +56,23 @@ impl Inner {
     /// Takes the sink away; returns how many bytes it has received.
     pub(super) fn take_sink(&mut self, conn: ConnToken) -> Option<usize> {
         self.fill_sink(conn);
-        self.host.connections.get(conn)?.sink.take().map(|sink| sink.filled)
+        self.host.connections.get(conn)?.take_sink().map(|sink| sink.filled)
     }
 
     /// Moves what is buffered into the sink, as far as there is room.
+    #[cold]
     pub(super) fn fill_sink(&mut self, conn: ConnToken) {
         while let Some(connection) = self.host.connections.get(conn) {
             let open = connection.phase == Phase::Open && !connection.lent;
-            let Some(sink) = connection.sink.as_mut().filter(|sink| open && sink.has_room()) else { return };
-            if let Some(accumulator) = connection.accumulator.take() {
+            let (accumulator, chunks) = (connection.accumulator.take_if(|_| open), connection.chunks);
+            let Some(sink) = connection.sink().filter(|sink| open && sink.has_room()) else {
+                connection.accumulator = connection.accumulator.take().or(accumulator);
+                return;
+            };
+            if let Some(accumulator) = accumulator {
                 let count = sink.fill(accumulator.bytes());
                 self.settle_accumulator(conn, accumulator, count);
-            } else if let Some(chunk) = self.host.arrivals.lend(connection.chunks) {
+            } else if let Some(chunk) = self.host.arrivals.lend(chunks) {
                 let count = sink.fill(self.driver.chunk_bytes(&chunk));
                 self.settle(conn, chunk, count);
             } else {

@@ -1,97 +1,113 @@
-//! Tasks that wait for a counter to reach a position: the readers of a connection, or its senders.
+//! Tasks that wait for a connection: its readers, and those whose sends are not out.
 //!
-//! The usual case, one task that waits again and again, costs a comparison: its waker is kept from one wait to the next.
+//! The usual case, one task of this worker that waits again and again, is a number that is set and cleared. Only what is
+//! beyond that, several tasks or wakers of other runtimes' making, is kept as wakers.
 
 use std::task::Waker;
 
+use super::ready::Ready;
 use super::waker;
 
 /// Nobody waits.
-const NEVER: u64 = u64::MAX;
+const NOBODY: u32 = u32::MAX;
 
 /// Wakers of other runtimes' making, to be woken when no state is borrowed: they may run anything.
 pub(crate) type ForeignWakes = Vec<Waker>;
 
-/// Wakers with the position that each waits for.
+/// The one task that reads, and the one that waits for its sends.
 pub(crate) struct Waiters {
-    /// The waker that waited last, kept to be compared with the next one.
-    kept: Option<Waker>,
-    /// What `kept` waits for.
+    reader: u32,
+    sender: u32,
+    /// The position in the stream that the sender waits for.
     due: u64,
-    /// More wakers, while several tasks wait: rare, so an idle connection pays one pointer for it.
-    #[allow(clippy::box_collection)]
-    others: Option<Box<Vec<(u64, Waker)>>>,
+}
+
+/// Any number of tasks that read, and that wait for sends.
+#[derive(Default)]
+pub(crate) struct OtherWaiters {
+    readers: Vec<Waker>,
+    senders: Vec<(u64, Waker)>,
 }
 
 impl Waiters {
     pub(crate) const fn new() -> Self {
-        Self { kept: None, due: NEVER, others: None }
+        Self { reader: NOBODY, sender: NOBODY, due: 0 }
     }
 
-    /// Whether anybody waits.
+    /// Whether a task reads.
     #[inline]
-    pub(crate) fn any(&self) -> bool {
-        self.due != NEVER || self.others.as_ref().is_some_and(|others| !others.is_empty())
+    pub(crate) fn is_read(&self) -> bool {
+        self.reader != NOBODY
     }
 
-    /// Wakes `waker` when the counter reaches `due`.
+    /// Has the task woken when there is something to read. False when another one waits for that already.
     #[inline]
-    pub(crate) fn wait(&mut self, due: u64, waker: &Waker) {
-        match &self.kept {
-            Some(kept) if kept.will_wake(waker) => self.due = self.due.min(due),
-            _ if self.due == NEVER => {
-                self.kept = Some(waker.clone());
-                self.due = due;
-            }
-            _ => self.wait_beside(due, waker),
+    pub(crate) fn read(&mut self, task: u32) -> bool {
+        let free = self.reader == NOBODY || self.reader == task;
+        if free {
+            self.reader = task;
         }
+        free
     }
 
-    #[cold]
-    fn wait_beside(&mut self, due: u64, waker: &Waker) {
-        let others = self.others.get_or_insert_default();
-        match others.iter_mut().find(|(_, other)| other.will_wake(waker)) {
-            Some((position, _)) => *position = due.min(*position),
-            None => others.push((due, waker.clone())),
-        }
-    }
-
-    /// Wakes those whose position has been reached.
+    /// Has the task woken when the stream is sent up to `due`. False when another one waits for something of that kind.
     #[inline]
-    pub(crate) fn reached(&mut self, position: u64, foreign: &mut ForeignWakes) {
-        if self.due <= position {
-            self.due = NEVER;
-            if let Some(kept) = &self.kept {
-                wake(kept, foreign);
-            }
+    pub(crate) fn send(&mut self, task: u32, due: u64) -> bool {
+        let again = self.sender == task;
+        let free = self.sender == NOBODY || again;
+        if free {
+            self.due = if again { self.due.min(due) } else { due };
+            self.sender = task;
         }
-        if self.others.is_some() {
-            self.wake_others(position, foreign);
+        free
+    }
+
+    /// There is something to read, or never will be.
+    #[inline]
+    pub(crate) fn wake_reader(&mut self, ready: &Ready) {
+        if self.reader != NOBODY {
+            ready.schedule(self.reader);
+            self.reader = NOBODY;
         }
     }
 
-    #[cold]
-    fn wake_others(&mut self, position: u64, foreign: &mut ForeignWakes) {
-        let Some(others) = &mut self.others else { return };
-        others.retain(|(due, waker)| {
-            let reached = *due <= position;
-            if reached {
-                wake(waker, foreign);
-            }
-            !reached
-        });
-        if others.is_empty() {
-            self.others = None;
+    /// The stream is sent up to `position`.
+    #[inline]
+    pub(crate) fn wake_sender(&mut self, position: u64, ready: &Ready) {
+        if self.sender != NOBODY && self.due <= position {
+            ready.schedule(self.sender);
+            self.sender = NOBODY;
         }
-    }
-
-    /// Wakes everybody.
-    pub(crate) fn all(&mut self, foreign: &mut ForeignWakes) {
-        self.reached(NEVER - 1, foreign);
     }
 }
 
-#[inline]
-fn wake(waker: &Waker, foreign: &mut ForeignWakes) {
-    if waker::is_own(waker) { waker.wake_by_ref() } else { foreign.push(waker.clone()) }
+impl OtherWaiters {
+    pub(crate) fn are_reading(&self) -> bool {
+        !self.readers.is_empty()
+    }
+
+    pub(crate) fn read(&mut self, waker: &Waker) {
+        if !self.readers.iter().any(|other| other.will_wake(waker)) {
+            self.readers.push(waker.clone());
+        }
+    }
+
+    pub(crate) fn send(&mut self, due: u64, waker: &Waker) {
+        match self.senders.iter_mut().find(|(_, other)| other.will_wake(waker)) {
+            Some((position, _)) => *position = due.min(*position),
+            None => self.senders.push((due, waker.clone())),
+        }
+    }
+
+    pub(crate) fn wake_readers(&mut self, foreign: &mut ForeignWakes) {
+        self.readers.drain(..).for_each(|waker| wake(waker, foreign));
+    }
+
+    pub(crate) fn wake_senders(&mut self, position: u64, foreign: &mut ForeignWakes) {
+        self.senders.extract_if(.., |(due, _)| *due <= position).for_each(|(_, waker)| wake(waker, foreign));
+    }
+}
+
+fn wake(waker: Waker, foreign: &mut ForeignWakes) {
+    if waker::is_own(&waker) { waker.wake() } else { foreign.push(waker) }
 }

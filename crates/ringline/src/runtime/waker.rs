@@ -1,10 +1,13 @@
-//! Wakers of a worker's tasks, and the queues they put a task on.
+//! Wakers of a worker's tasks, and what other threads wake a task through.
 //!
-//! A waker may be kept and used anywhere. On its worker's own thread, during a turn, waking is a plain push to the local
-//! ready queue; from anywhere else the task's number goes through [`RemoteWakes`] and the worker's doorbell is rung.
-//! Each task slot has one header for its whole life, so a waker can be compared by address and is cloned only when a
-//! future stores it for the first time.
+//! A waker may be kept and used anywhere. On its worker's own thread, during a turn, waking is a plain push to the
+//! [ready queue](super::ready); from anywhere else the task's number goes through [`RemoteWakes`] and the worker's
+//! doorbell is rung.
+//!
+//! Each task slot has one header for its whole life, so a waker can be compared by address and has nothing to allocate.
+//! Headers come in blocks, and a waker counts as a user of its header's block.
 
+use std::mem::{ManuallyDrop, offset_of};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{RawWaker, RawWakerVTable, Waker};
@@ -36,59 +39,33 @@ impl RemoteWakes {
     }
 }
 
+/// Headers of a block.
+pub(crate) const BLOCK_TASKS: u32 = 64;
+
 /// What all wakers of one task slot share.
-pub(crate) struct TaskHeader {
-    worker: Arc<RemoteWakes>,
+struct TaskHeader {
     task: u32,
-    /// Stands on the local ready queue. Only the worker's own thread reads and writes it.
-    queued: AtomicBool,
     /// Stands on the list of [`RemoteWakes`].
     queued_remotely: AtomicBool,
 }
 
-impl TaskHeader {
-    pub(crate) fn new(worker: &Arc<RemoteWakes>, task: u32) -> Arc<Self> {
-        Arc::new(Self {
-            worker: Arc::clone(worker),
-            task,
-            queued: AtomicBool::new(false),
-            queued_remotely: AtomicBool::new(false),
-        })
-    }
+/// The headers of as many task slots in a row.
+pub(crate) struct HeaderBlock {
+    worker: Arc<RemoteWakes>,
+    headers: [TaskHeader; BLOCK_TASKS as usize],
+}
 
-    /// Puts the task on the worker's ready queue, unless it stands there. Called on the worker's thread only.
-    #[inline]
-    pub(crate) fn schedule(&self, ready: &mut Vec<u32>) {
-        // A load and a store suffice: no other thread touches this flag.
-        if !self.queued.load(Ordering::Relaxed) {
-            self.queued.store(true, Ordering::Relaxed);
-            ready.push(self.task);
-        }
-    }
-
-    /// The task was taken off the ready queue. Called on the worker's thread only.
-    #[inline]
-    pub(crate) fn unscheduled(&self) {
-        self.queued.store(false, Ordering::Relaxed);
+impl HeaderBlock {
+    /// The headers of `first` and the slots behind it; a multiple of [`BLOCK_TASKS`].
+    pub(crate) fn new(worker: &Arc<RemoteWakes>, first: u32) -> Arc<Self> {
+        debug_assert_eq!(first % BLOCK_TASKS, 0);
+        let header = |index| TaskHeader { task: first + index as u32, queued_remotely: AtomicBool::new(false) };
+        Arc::new(Self { worker: Arc::clone(worker), headers: std::array::from_fn(header) })
     }
 
     /// The task was taken off the list of remote wakes: what the waking thread did before is visible from here on.
-    pub(crate) fn taken_from_remote(&self) {
-        self.queued_remotely.swap(false, Ordering::AcqRel);
-    }
-
-    #[inline]
-    fn wake(&self) {
-        let local = current::with(|core| {
-            let mine = std::ptr::eq(core.remote_wakes(), &*self.worker);
-            if mine {
-                core.wake_local(self);
-            }
-            mine
-        });
-        if local != Some(true) && !self.queued_remotely.swap(true, Ordering::AcqRel) {
-            self.worker.push(self.task);
-        }
+    pub(crate) fn taken_from_remote(&self, task: u32) {
+        self.headers[(task % BLOCK_TASKS) as usize].queued_remotely.swap(false, Ordering::AcqRel);
     }
 }
 
@@ -100,19 +77,55 @@ pub(crate) fn is_own(waker: &Waker) -> bool {
     std::ptr::eq(waker.vtable(), &raw const VTABLE)
 }
 
-/// A waker of the header's task.
-pub(crate) fn of(header: &Arc<TaskHeader>) -> Waker {
-    let raw = RawWaker::new(Arc::into_raw(Arc::clone(header)).cast(), &VTABLE);
-    // SAFETY: the functions of the table treat the pointer as what it is, one count of an `Arc<TaskHeader>`; header and
-    // functions may be used from any thread.
-    unsafe { Waker::from_raw(raw) }
+/// The task that a waker wakes, if it is one of this worker's.
+#[inline]
+pub(crate) fn task_of(waker: &Waker, worker: &RemoteWakes) -> Option<u32> {
+    if !is_own(waker) {
+        return None;
+    }
+    let header = waker.data().cast::<TaskHeader>();
+    // SAFETY: the pointer of an own waker is one to a header, whose block the waker keeps alive.
+    let (block, task) = unsafe { (&*block_of(header), (*header).task) };
+    std::ptr::eq(&*block.worker, worker).then_some(task)
 }
 
-// The pointer of all four functions stands for one strong count of an `Arc<TaskHeader>`.
+/// A waker of a task for the time of a poll. It is not counted as a user of the block; what is cloned from it is.
+///
+/// # Safety
+///
+/// The block must outlive the waker.
+#[inline]
+pub(crate) unsafe fn lend(block: &Arc<HeaderBlock>, task: u32) -> ManuallyDrop<Waker> {
+    let index = (task % BLOCK_TASKS) as usize;
+    let block = Arc::as_ptr(block);
+    // SAFETY: the index lies in the array. The pointer is made from the block's and not from a reference to the header, so
+    // that `block_of` may go back from it.
+    let header = unsafe { (&raw const (*block).headers).cast::<TaskHeader>().add(index) };
+    // SAFETY: the functions of the table treat the pointer as what it is; header and functions may be used from any
+    // thread; as the value is never dropped, the count that it does not have is not given back.
+    ManuallyDrop::new(unsafe { Waker::from_raw(RawWaker::new(header.cast(), &VTABLE)) })
+}
+
+/// The block that a header is part of.
+///
+/// # Safety
+///
+/// The pointer must be that of a waker of this file, and the block alive.
+#[inline]
+unsafe fn block_of(header: *const TaskHeader) -> *const HeaderBlock {
+    // SAFETY: the block is alive, and the header is the one of this index in it.
+    unsafe {
+        let index = ((*header).task % BLOCK_TASKS) as usize;
+        header.byte_sub(offset_of!(HeaderBlock, headers) + index * size_of::<TaskHeader>()).cast()
+    }
+}
+
+// The pointer of all four functions is one to a header, made in `lend`. A waker that is not merely lent stands for one strong
+// count of the header's block.
 
 unsafe fn clone(header: *const ()) -> RawWaker {
-    // SAFETY: the count that the cloned waker stands for keeps the header alive; the new waker gets its own.
-    unsafe { Arc::increment_strong_count(header.cast::<TaskHeader>()) };
+    // SAFETY: the cloned waker keeps the block alive; the new waker gets a count of its own.
+    unsafe { Arc::increment_strong_count(block_of(header.cast())) };
     RawWaker::new(header, &VTABLE)
 }
 
@@ -125,11 +138,22 @@ unsafe fn wake(header: *const ()) {
 }
 
 unsafe fn wake_by_ref(header: *const ()) {
-    // SAFETY: the waker's count keeps the header alive for the time of the call.
-    unsafe { &*header.cast::<TaskHeader>() }.wake();
+    let header = header.cast::<TaskHeader>();
+    // SAFETY: the waker keeps block and header alive for the time of the call.
+    let (block, header) = unsafe { (&*block_of(header), &*header) };
+    let local = current::with(|core| {
+        let mine = std::ptr::eq(core.remote_wakes(), &*block.worker);
+        if mine {
+            core.ready.schedule(header.task);
+        }
+        mine
+    });
+    if local != Some(true) && !header.queued_remotely.swap(true, Ordering::AcqRel) {
+        block.worker.push(header.task);
+    }
 }
 
 unsafe fn drop_waker(header: *const ()) {
     // SAFETY: gives back the count that the waker stood for; the waker is gone afterwards.
-    unsafe { Arc::decrement_strong_count(header.cast::<TaskHeader>()) };
+    unsafe { Arc::decrement_strong_count(block_of(header.cast())) };
 }

@@ -139,10 +139,7 @@ impl<H: AsyncEventHandler> Worker<H> {
     #[cold]
     fn read_messages(&mut self, core: &Core) {
         core.remote.take(&mut self.batch);
-        core.with(|inner| {
-            let mut ready = core.ready.borrow_mut();
-            self.batch.drain(..).for_each(|task| inner.host.tasks.woken_remotely(task, &mut ready));
-        });
+        core.with(|inner| self.batch.drain(..).for_each(|task| inner.host.tasks.woken_remotely(task)));
         self.member.take(&mut self.messages);
         for message in self.messages.drain(..) {
             match message {
@@ -174,10 +171,10 @@ impl<H: AsyncEventHandler> Worker<H> {
     /// Polls the tasks that are ready now. What they wake is polled in the next pass.
     #[inline]
     fn run_ready(&mut self, core: &Core) {
-        if core.ready.borrow().is_empty() {
+        if core.ready.is_empty() {
             return;
         }
-        std::mem::swap(&mut self.batch, &mut *core.ready.borrow_mut());
+        core.ready.take(&mut self.batch);
         for &task in &self.batch {
             poll_task(core, task);
         }
@@ -240,7 +237,7 @@ impl<H: AsyncEventHandler> Worker<H> {
     /// How long the driver may wait.
     #[inline]
     fn limit_wait(&mut self, core: &Core, wait: Wait) -> Wait {
-        if self.more || !core.ready.borrow().is_empty() || core.with(|inner| inner.host.rung) {
+        if self.more || !core.ready.is_empty() || core.with(|inner| inner.host.rung) {
             return Wait::Poll;
         }
         let mut limit = match wait {
@@ -322,21 +319,22 @@ fn begin_task<H: AsyncEventHandler>(core: &Core, handler: &H, conn: ConnToken) {
 }
 
 fn spawn_as(core: &Core, owner: Owner, future: BoxFuture) {
-    core.with(|inner| inner.host.tasks.insert(owner, future, &mut core.ready.borrow_mut()));
+    core.with(|inner| inner.host.tasks.insert(owner, future));
 }
 
 /// Polls one task. When it ends, so does the connection it was for; when it panics, that connection is aborted.
 fn poll_task(core: &Core, task: u32) {
-    let Some((mut future, waker)) = core.with(|inner| inner.host.tasks.start(task)) else { return };
+    // SAFETY: the tasks are part of the core, which outlives this call and so the waker.
+    let Some((mut future, waker)) = core.with(|inner| unsafe { inner.host.tasks.start(task) }) else { return };
     let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker))));
     if matches!(polled, Ok(Poll::Pending)) {
-        if let Some(cancelled) = core.with(|inner| inner.host.tasks.park(task, future, waker)) {
+        if let Some(cancelled) = core.with(|inner| inner.host.tasks.park(task, future)) {
             drop_quietly(cancelled);
         }
         return;
     }
     drop_quietly(future);
-    core.with(|inner| match (inner.host.tasks.finish(task, waker), polled) {
+    core.with(|inner| match (inner.host.tasks.finish(task), polled) {
         (Owner::Connection(conn), Ok(_)) => inner.close(conn),
         (Owner::Connection(conn), Err(_)) => inner.abort(conn, panicked()),
         _ => {}

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use ringline_ring::{
-    Adopted, Completion, Doorbell, Entered, FileIndex, Kernel, Op, ProvidedBuffer, QueueFull, SocketOptions, Tag, Wait,
+    Completion, Doorbell, Entered, FileIndex, Kernel, Op, ProvidedBuffer, QueueFull, SocketOptions, Tag, Wait,
 };
 use ringline_sim::{SimKernel, SimSocket};
 
@@ -116,7 +116,7 @@ impl Kernel for Meddler {
         self.kernel.accepted(result)
     }
 
-    fn adopt(&mut self, file: FileIndex, socket: &SimSocket) -> io::Result<Adopted> {
+    fn adopt(&mut self, file: FileIndex, socket: &SimSocket) -> io::Result<SocketAddr> {
         self.kernel.adopt(file, socket)
     }
 
@@ -128,7 +128,7 @@ impl Kernel for Meddler {
         self.kernel.open_stream(file, peer, options)
     }
 
-    fn local_address(&mut self, socket: &SimSocket) -> Option<SocketAddr> {
+    fn local_address(&self, socket: &SimSocket) -> Option<SocketAddr> {
         self.kernel.local_address(socket)
     }
 
