@@ -14,6 +14,7 @@ use ringline_ring::{
 };
 
 use super::file_refused::{FileRefused, Misaligned};
+use super::handles::{Closing, Handles, Opened};
 use super::kind::Kind;
 use super::slots::Slots;
 use super::{Driver, Host};
@@ -73,27 +74,10 @@ pub struct FileCompletion {
     pub buffer: Option<AlignedBuffer>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// The open is in flight.
-    Opening,
-    /// Closed by the host while it was being opened.
-    Abandoned,
-    Open,
-    /// Closed by the host: what is in flight ends first.
-    Draining,
-    /// The close of the fixed file is in flight.
-    Closing,
-}
-
+/// What is known of a file.
 struct File {
-    phase: Phase,
-    /// At one place while the open is in flight.
-    path: Option<CString>,
     writable: bool,
     facts: FileFacts,
-    /// Operations in flight.
-    operations: u32,
 }
 
 struct Operation {
@@ -105,26 +89,18 @@ struct Operation {
 
 /// The files of a worker and what is in flight on them.
 pub(super) struct Files {
-    files: Slots<File>,
+    handles: Handles<File>,
     operations: Slots<Operation>,
-    files_max: u32,
     operations_max: u32,
 }
 
 impl Files {
     pub(super) fn new(files_max: u32, operations_max: u32) -> Self {
-        Self { files: Slots::new(files_max), operations: Slots::new(operations_max), files_max, operations_max }
-    }
-
-    fn get_mut(&mut self, file: FileToken) -> Option<&mut File> {
-        self.files.get_mut(file.slot, file.generation)
+        Self { handles: Handles::new(files_max), operations: Slots::new(operations_max), operations_max }
     }
 
     fn open(&self, file: FileToken) -> Result<&File, FileRefused> {
-        self.files
-            .get(file.slot, file.generation)
-            .filter(|found| found.phase == Phase::Open)
-            .ok_or(FileRefused::NotOpen)
+        self.handles.open(file.slot, file.generation).ok_or(FileRefused::NotOpen)
     }
 }
 
@@ -135,16 +111,16 @@ impl<K: Kernel> Driver<K> {
     ///
     /// When files are not enabled, every slot is taken, or the path contains a zero byte.
     pub fn open_file(&mut self, path: &Path, write: bool, create: bool) -> Result<FileToken, FileRefused> {
-        if self.files.files_max == 0 {
+        let limit = self.files.handles.limit();
+        if limit == 0 {
             return Err(FileRefused::NotEnabled);
         }
         let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| FileRefused::BadPath)?;
         // SAFETY: the string stays with the file until `file_open_completed`.
         let pinned = unsafe { PinnedPath::new(&path) };
         let facts = FileFacts { memory_alignment: 1, block_size: 1, len: 0 };
-        let file = File { phase: Phase::Opening, path: Some(path), writable: write, facts, operations: 0 };
-        let limit = self.files.files_max;
-        let (slot, generation) = self.files.files.insert(file).ok_or(FileRefused::TooManyFiles { limit })?;
+        let file = File { writable: write, facts };
+        let (slot, generation) = self.files.handles.insert(path, file).ok_or(FileRefused::TooManyFiles { limit })?;
         let how = OpenHow { write, create, direct: true };
         self.submitter.push(Op::Open { path: pinned, how }, Kind::FileOpen, slot, generation);
         Ok(FileToken { slot, generation })
@@ -199,27 +175,21 @@ impl<K: Kernel> Driver<K> {
     /// Closes a file, once what is in flight on it has ended; [`Host::file_closed`] tells when. A file that is still
     /// being opened is given up, without an event. False when the token is stale or the file is closed already.
     pub fn close_file(&mut self, file: FileToken) -> bool {
-        let Some(found) = self.files.get_mut(file) else { return false };
-        match found.phase {
-            Phase::Opening => {
-                found.phase = Phase::Abandoned;
-                // What has no disk behind it (a FIFO) would otherwise take for ever to open.
+        let Some(closing) = self.files.handles.close(file.slot, file.generation) else { return false };
+        match closing {
+            Closing::CancelOpen => {
                 let target = Tag::new(Kind::FileOpen as u8, file.slot, file.generation);
                 self.submitter.push(Op::Cancel { target }, Kind::CancelOpen, file.slot, file.generation);
-                true
             }
-            Phase::Open => {
-                found.phase = Phase::Draining;
-                self.close_drained_file(file);
-                true
-            }
-            Phase::Abandoned | Phase::Draining | Phase::Closing => false,
+            Closing::Later => {}
+            Closing::Now => self.close_fixed_file(file),
         }
+        true
     }
 
     /// Files that occupy a slot, those that are being opened or closed included.
     pub fn open_files(&self) -> u32 {
-        self.files.files.used()
+        self.files.handles.used()
     }
 
     /// Disk operations in flight on files.
@@ -280,9 +250,7 @@ impl<K: Kernel> Driver<K> {
         let seq = self.next_disk_seq();
         let operation = Operation { file, op, seq, buffer };
         let (slot, generation) = self.files.operations.insert(operation).expect("one slot is free, checked above");
-        if let Some(found) = self.files.get_mut(file) {
-            found.operations += 1;
-        }
+        self.files.handles.begin(file.slot, file.generation);
         self.submitter.push(submission, Kind::FileOperation, slot, generation);
         Ok(seq)
     }
@@ -297,28 +265,16 @@ impl<K: Kernel> Driver<K> {
             }
             Err(error) => Err(error),
         };
-        let Some(found) = self.files.get_mut(file) else {
-            self.metrics.stale_completions += 1;
-            return;
-        };
-        found.path = None;
-        let abandoned = found.phase == Phase::Abandoned;
-        match opened {
-            Ok(facts) if !abandoned => {
-                found.phase = Phase::Open;
-                found.facts = facts;
-                host.file_opened(file, Ok(facts));
-            }
-            Ok(_) => {
-                found.phase = Phase::Draining;
-                self.close_drained_file(file);
-            }
-            Err(error) => {
-                self.files.files.remove(file.slot, file.generation);
-                if !abandoned {
-                    host.file_opened(file, Err(error));
+        match self.files.handles.opened(file.slot, file.generation, opened.is_ok()) {
+            Some(Opened::Told) => {
+                if let (Some(found), Ok(facts)) = (self.files.handles.any_mut(file.slot, file.generation), &opened) {
+                    found.facts = *facts;
                 }
+                host.file_opened(file, opened);
             }
+            Some(Opened::CloseNow) => self.close_fixed_file(file),
+            Some(Opened::Nothing) => {}
+            None => self.metrics.stale_completions += 1,
         }
     }
 
@@ -329,30 +285,24 @@ impl<K: Kernel> Driver<K> {
             return;
         };
         let Operation { file, op, seq, buffer } = operation;
-        if let Some(found) = self.files.get_mut(file) {
-            found.operations -= 1;
-        }
+        let drained = self.files.handles.end(file.slot, file.generation);
         host.file_completed(FileCompletion { file, op, seq, result: completion.outcome(), buffer });
-        self.close_drained_file(file);
+        if drained {
+            self.close_fixed_file(file);
+        }
     }
 
-    /// Closes the fixed file of a file that the host has closed, once nothing is in flight on it.
-    fn close_drained_file(&mut self, file: FileToken) {
-        let index = self.fixed_file(file);
-        if let Some(found) = self.files.get_mut(file)
-            && found.phase == Phase::Draining
-            && found.operations == 0
-        {
-            found.phase = Phase::Closing;
-            self.submitter.push(Op::Close { file: index }, Kind::FileClose, file.slot, file.generation);
-        }
+    fn close_fixed_file(&mut self, file: FileToken) {
+        let op = Op::Close { file: self.fixed_file(file) };
+        self.submitter.push(op, Kind::FileClose, file.slot, file.generation);
     }
 
     pub(super) fn file_close_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let file = FileToken { slot: completion.tag.slot(), generation: completion.tag.generation() };
-        match self.files.files.remove(file.slot, file.generation) {
-            Some(_) => host.file_closed(file),
-            None => self.metrics.stale_completions += 1,
+        if self.files.handles.closed(file.slot, file.generation) {
+            host.file_closed(file);
+        } else {
+            self.metrics.stale_completions += 1;
         }
     }
 

@@ -12,6 +12,7 @@ mod connect;
 mod connection;
 mod file_refused;
 mod files;
+mod handles;
 mod host;
 mod kind;
 mod metrics;

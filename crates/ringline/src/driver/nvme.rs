@@ -12,6 +12,7 @@ use ringline_ring::{
     AlignedBuffer, Completion, DeviceFacts, FileIndex, Kernel, NvmeCommand, Op, OpenHow, PinnedCommand, PinnedPath, Tag,
 };
 
+use super::handles::{Closing, Handles, Opened};
 use super::kind::Kind;
 use super::nvme_refused::{NvmeError, NvmeRefused};
 use super::slots::Slots;
@@ -73,27 +74,10 @@ pub struct CommandCompletion {
     pub buffer: Option<AlignedBuffer>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// The open is in flight.
-    Opening,
-    /// Closed by the host while it was being opened.
-    Abandoned,
-    Open,
-    /// Closed by the host: what is in flight ends first.
-    Draining,
-    /// The close of the fixed file is in flight.
-    Closing,
-}
-
+/// What is known of a device.
 struct Device {
-    phase: Phase,
-    /// At one place while the open is in flight.
-    path: Option<CString>,
     namespace: u32,
     facts: DeviceFacts,
-    /// Commands in flight.
-    commands: u32,
 }
 
 struct Command {
@@ -107,26 +91,18 @@ struct Command {
 
 /// The devices of a worker and what is in flight on them.
 pub(super) struct Devices {
-    devices: Slots<Device>,
+    handles: Handles<Device>,
     commands: Slots<Command>,
-    devices_max: u32,
     commands_max: u32,
 }
 
 impl Devices {
     pub(super) fn new(devices_max: u32, commands_max: u32) -> Self {
-        Self { devices: Slots::new(devices_max), commands: Slots::new(commands_max), devices_max, commands_max }
-    }
-
-    fn get_mut(&mut self, device: DeviceToken) -> Option<&mut Device> {
-        self.devices.get_mut(device.slot, device.generation)
+        Self { handles: Handles::new(devices_max), commands: Slots::new(commands_max), commands_max }
     }
 
     fn open(&self, device: DeviceToken) -> Result<&Device, NvmeRefused> {
-        self.devices
-            .get(device.slot, device.generation)
-            .filter(|found| found.phase == Phase::Open)
-            .ok_or(NvmeRefused::NotOpen)
+        self.handles.open(device.slot, device.generation).ok_or(NvmeRefused::NotOpen)
     }
 }
 
@@ -138,16 +114,17 @@ impl<K: Kernel> Driver<K> {
     ///
     /// When NVMe is not enabled, every slot is taken, or the path contains a zero byte.
     pub fn open_device(&mut self, path: &Path, namespace: u32) -> Result<DeviceToken, NvmeRefused> {
-        if self.devices.devices_max == 0 || !self.submitter.kernel.takes_nvme() {
+        let limit = self.devices.handles.limit();
+        if limit == 0 || !self.submitter.kernel.takes_nvme() {
             return Err(NvmeRefused::NotEnabled);
         }
         let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| NvmeRefused::BadPath)?;
         // SAFETY: the string stays with the device until `device_open_completed`.
         let pinned = unsafe { PinnedPath::new(&path) };
         let facts = DeviceFacts { block_size: 1, blocks: 0 };
-        let device = Device { phase: Phase::Opening, path: Some(path), namespace, facts, commands: 0 };
-        let limit = self.devices.devices_max;
-        let (slot, generation) = self.devices.devices.insert(device).ok_or(NvmeRefused::TooManyDevices { limit })?;
+        let device = Device { namespace, facts };
+        let inserted = self.devices.handles.insert(path, device);
+        let (slot, generation) = inserted.ok_or(NvmeRefused::TooManyDevices { limit })?;
         let how = OpenHow { write: true, create: false, direct: false };
         self.submitter.push(Op::Open { path: pinned, how }, Kind::DeviceOpen, slot, generation);
         Ok(DeviceToken { slot, generation })
@@ -204,26 +181,21 @@ impl<K: Kernel> Driver<K> {
     /// Closes a device, once what is in flight on it has ended; [`Host::device_closed`] tells when. A device that is
     /// still being opened is given up, without an event. False when the token is stale or the device is closed already.
     pub fn close_device(&mut self, device: DeviceToken) -> bool {
-        let Some(found) = self.devices.get_mut(device) else { return false };
-        match found.phase {
-            Phase::Opening => {
-                found.phase = Phase::Abandoned;
+        let Some(closing) = self.devices.handles.close(device.slot, device.generation) else { return false };
+        match closing {
+            Closing::CancelOpen => {
                 let target = Tag::new(Kind::DeviceOpen as u8, device.slot, device.generation);
                 self.submitter.push(Op::Cancel { target }, Kind::CancelOpen, device.slot, device.generation);
-                true
             }
-            Phase::Open => {
-                found.phase = Phase::Draining;
-                self.close_drained_device(device);
-                true
-            }
-            Phase::Abandoned | Phase::Draining | Phase::Closing => false,
+            Closing::Later => {}
+            Closing::Now => self.close_fixed_device(device),
         }
+        true
     }
 
     /// Devices that occupy a slot, those that are being opened or closed included.
     pub fn open_devices(&self) -> u32 {
-        self.devices.devices.used()
+        self.devices.handles.used()
     }
 
     /// NVMe commands in flight.
@@ -287,9 +259,7 @@ impl<K: Kernel> Driver<K> {
         let seq = self.next_disk_seq();
         let slot = self.devices.commands.insert(Command { device, op, seq, buffer, _command: command });
         let (slot, generation) = slot.expect("one slot is free, checked above");
-        if let Some(found) = self.devices.get_mut(device) {
-            found.commands += 1;
-        }
+        self.devices.handles.begin(device.slot, device.generation);
         let op = Op::NvmeCommand { device: self.fixed_device(device), command: pinned };
         self.submitter.push(op, Kind::NvmeCommand, slot, generation);
         Ok(seq)
@@ -298,31 +268,23 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn device_open_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let device = DeviceToken { slot: completion.tag.slot(), generation: completion.tag.generation() };
         let index = self.fixed_device(device);
-        let Some(found) = self.devices.get_mut(device) else {
+        let Some(&mut Device { namespace, .. }) = self.devices.handles.any_mut(device.slot, device.generation) else {
             self.metrics.stale_completions += 1;
             return;
         };
-        found.path = None;
-        let (abandoned, namespace) = (found.phase == Phase::Abandoned, found.namespace);
         let opened: io::Result<DeviceFacts> =
             completion.outcome().and_then(|result| self.submitter.kernel.adopt_device(index, result, namespace));
-        let Some(found) = self.devices.get_mut(device) else { return };
-        match opened {
-            Ok(facts) if !abandoned => {
-                found.phase = Phase::Open;
-                found.facts = facts;
-                host.device_opened(device, Ok(facts));
-            }
-            Ok(_) => {
-                found.phase = Phase::Draining;
-                self.close_drained_device(device);
-            }
-            Err(error) => {
-                self.devices.devices.remove(device.slot, device.generation);
-                if !abandoned {
-                    host.device_opened(device, Err(error));
+        match self.devices.handles.opened(device.slot, device.generation, opened.is_ok()) {
+            Some(Opened::Told) => {
+                if let (Some(found), Ok(facts)) =
+                    (self.devices.handles.any_mut(device.slot, device.generation), &opened)
+                {
+                    found.facts = *facts;
                 }
+                host.device_opened(device, opened);
             }
+            Some(Opened::CloseNow) => self.close_fixed_device(device),
+            Some(Opened::Nothing) | None => {}
         }
     }
 
@@ -333,31 +295,25 @@ impl<K: Kernel> Driver<K> {
             return;
         };
         let Command { device, op, seq, buffer, .. } = command;
-        if let Some(found) = self.devices.get_mut(device) {
-            found.commands -= 1;
-        }
+        let drained = self.devices.handles.end(device.slot, device.generation);
         let result = NvmeError::of_result(completion.result);
         host.command_completed(CommandCompletion { device, op, seq, result, buffer });
-        self.close_drained_device(device);
+        if drained {
+            self.close_fixed_device(device);
+        }
     }
 
-    /// Closes the fixed file of a device that the host has closed, once nothing is in flight on it.
-    fn close_drained_device(&mut self, device: DeviceToken) {
-        let file = self.fixed_device(device);
-        if let Some(found) = self.devices.get_mut(device)
-            && found.phase == Phase::Draining
-            && found.commands == 0
-        {
-            found.phase = Phase::Closing;
-            self.submitter.push(Op::Close { file }, Kind::DeviceClose, device.slot, device.generation);
-        }
+    fn close_fixed_device(&mut self, device: DeviceToken) {
+        let op = Op::Close { file: self.fixed_device(device) };
+        self.submitter.push(op, Kind::DeviceClose, device.slot, device.generation);
     }
 
     pub(super) fn device_close_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let device = DeviceToken { slot: completion.tag.slot(), generation: completion.tag.generation() };
-        match self.devices.devices.remove(device.slot, device.generation) {
-            Some(_) => host.device_closed(device),
-            None => self.metrics.stale_completions += 1,
+        if self.devices.handles.closed(device.slot, device.generation) {
+            host.device_closed(device);
+        } else {
+            self.metrics.stale_completions += 1;
         }
     }
 
