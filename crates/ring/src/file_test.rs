@@ -38,7 +38,7 @@ fn trial() -> Result<bool, SetupError> {
     let (mut ring, _): (IoUring, _) = setup::make(&RingSettings::new(4, 0))?;
     setup::register_table(&ring.submitter(), 2)?;
     closes_beside_an_operation(&mut ring)
-        .map_err(|source| SetupError::Call { call: "the trial of fixed files", source })
+        .map_err(|source| setup::call_failed("io_uring_enter", "the trial of fixed files", source))
 }
 
 fn closes_beside_an_operation(ring: &mut IoUring) -> io::Result<bool> {

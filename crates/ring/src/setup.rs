@@ -161,12 +161,16 @@ pub(crate) fn register_table(ring: &Submitter<'_>, files: u32) -> Result<(), Set
     if files == 0 {
         return Ok(());
     }
-    ring.register_files_sparse(files).map_err(|error| match error.raw_os_error() {
-        Some(libc::EPERM | libc::ENOSYS) => {
-            SetupError::Unavailable(Facts::gather().explain("io_uring_register", &error))
-        }
-        _ => SetupError::Call { call: "io_uring_register (file table)", source: error },
-    })
+    ring.register_files_sparse(files)
+        .map_err(|error| call_failed("io_uring_register", "io_uring_register (file table)", error))
+}
+
+/// The error for a system call that failed after the ring was made: a filter may let rings be made and forbid the rest.
+pub(crate) fn call_failed(call: &'static str, doing: &'static str, source: io::Error) -> SetupError {
+    match source.raw_os_error() {
+        Some(libc::EPERM | libc::ENOSYS) => SetupError::Unavailable(Facts::gather().explain(call, &source)),
+        _ => SetupError::Call { call: doing, source },
+    }
 }
 
 /// Makes a ring without a file table, and says with which flags.

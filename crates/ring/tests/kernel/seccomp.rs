@@ -79,7 +79,11 @@ fn a_filter_that_forgets_one_call_is_named_with_the_call() {
     in_a_process_of_its_own(
         "seccomp::a_filter_that_forgets_one_call_is_named_with_the_call",
         || block(ENTER, ENTER, libc::EPERM),
-        || expect_blocked("io_uring_enter", libc::EPERM),
+        || {
+            expect_blocked("io_uring_enter", libc::EPERM);
+            let error = Uring::new(&RingSettings::new(8, 8)).unwrap_err();
+            assert!(matches!(error, SetupError::Unavailable(Unavailable::Seccomp { .. })), "{error}");
+        },
     );
 }
 
