@@ -18,8 +18,6 @@ import {
   REFUSED_TOO_MANY_OPERATIONS,
 } from './protocol.js'
 
-const EOPNOTSUPP = 95
-
 /** What distinguishes files from devices. */
 export interface VolumeKind {
   readonly noun: 'file' | 'device'
@@ -30,6 +28,8 @@ export interface VolumeKind {
   /** The setting without which there are none. */
   readonly setting: string
   readonly limitSetting: string
+  /** What an errno of an open means here, where that is more than the system's own words. */
+  readonly openErrors: Readonly<Record<string, string>>
 }
 
 /** What a worker told of a file or device when it was opened. */
@@ -207,9 +207,10 @@ export class Volumes {
       return new RinglineError(this.kind.limitCode, message)
     }
     const error = systemError(errno, 'open', { path })
-    if (errno !== EOPNOTSUPP || this.kind.noun !== 'file') return error
-    const message = `open EOPNOTSUPP: the file system takes no direct I/O (O_DIRECT) '${path}'`
-    return Object.assign(new RinglineError(error.code, message), { errno: -errno, syscall: 'open', path })
+    const text = this.kind.openErrors[error.code]
+    if (text === undefined) return error
+    const details = { errno: -errno, syscall: 'open', path }
+    return Object.assign(new RinglineError(error.code, `open ${error.code}: ${text} '${path}'`), details)
   }
 
   /** What was checked here before and was refused all the same: the worker knows better. */

@@ -119,6 +119,24 @@ export class TimerExhausted extends RinglineError {
  */
 export class UdpSendError extends RinglineError {}
 
+/** What an NVMe device has answered to a command instead of success. Its `code` is `ERR_RINGLINE_NVME_STATUS`; the message has it in words. */
+export class NvmeStatusError extends RinglineError {
+  /** The status code (SC), 0 … 255. */
+  readonly statusCode: number
+  /** The status code type (SCT): 0 generic, 1 command specific, 2 media and data integrity, 3 path related, 7 vendor specific. */
+  readonly statusCodeType: number
+  /** Whether the device says that the same command would fail again (DNR). */
+  readonly doNotRetry: boolean
+
+  /** @internal */
+  constructor(status: { code: number; codeType: number; doNotRetry: boolean; text: string }) {
+    super('ERR_RINGLINE_NVME_STATUS', status.text)
+    this.statusCode = status.code
+    this.statusCodeType = status.codeType
+    this.doNotRetry = status.doNotRetry
+  }
+}
+
 /** What a system error is about, beside its number. */
 export interface SystemErrorDetails {
   address?: string

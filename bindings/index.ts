@@ -42,7 +42,14 @@ export {
   openDirectIoFile,
 } from './direct-io.js'
 export { DriverCtx } from './driver.js'
-export { Elapsed, RinglineError, type RinglineErrorCode, TimerExhausted, UdpSendError } from './errors.js'
+export {
+  Elapsed,
+  NvmeStatusError,
+  RinglineError,
+  type RinglineErrorCode,
+  TimerExhausted,
+  UdpSendError,
+} from './errors.js'
 export type {
   ConnectFuture,
   DiskIoFuture,

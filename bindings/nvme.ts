@@ -110,8 +110,8 @@ export class NvmeDevice {
    * @param buffer - memory of `allocAligned` of exactly the size of the blocks
    * @returns the number of bytes
    * @throws (as a rejection) RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`; `ERR_RINGLINE_INVALID_DEVICE` when the device is closed;
-   * `ERR_RINGLINE_OPERATION_LIMIT_REACHED`; `ERR_RINGLINE_NVME_STATUS` with what the device answers; a system error, `EINVAL` for more
-   * blocks than the device takes at a time
+   * `ERR_RINGLINE_OPERATION_LIMIT_REACHED`; {@link NvmeStatusError} with what the device answers; a system error, `EINVAL` for more blocks
+   * than the device takes at a time
    */
   read(lba: number, numBlocks: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number> {
     return waitFor(options, (outcome) => this.begin({ op: 'read', lba, numBlocks, buffer }, outcome))

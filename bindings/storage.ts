@@ -13,7 +13,7 @@ import type {
 import { DirectIoFile as File } from './direct-io.js'
 import { type Facts, type Outcome, type VolumeKind, Volumes } from './disk.js'
 import type { Dispatcher } from './dispatcher.js'
-import { fromRecord, RinglineError } from './errors.js'
+import { fromRecord, NvmeStatusError, type RinglineError } from './errors.js'
 import { Guards } from './guards.js'
 import { loadNative } from './native/load.js'
 import { type DeviceCommand, type NvmeCompletion, type NvmeConfig, NvmeDevice } from './nvme.js'
@@ -33,6 +33,7 @@ const FILES: VolumeKind = {
   limitCode: 'ERR_RINGLINE_FILE_LIMIT_REACHED',
   setting: 'directIo',
   limitSetting: 'directIo.maxFiles',
+  openErrors: { EOPNOTSUPP: 'the file system takes no direct I/O (O_DIRECT)' },
 }
 const DEVICES: VolumeKind = {
   noun: 'device',
@@ -41,6 +42,12 @@ const DEVICES: VolumeKind = {
   limitCode: 'ERR_RINGLINE_DEVICE_LIMIT_REACHED',
   setting: 'nvme',
   limitSetting: 'nvme.maxDevices',
+  openErrors: {
+    EACCES: 'permission denied: it takes the right to read and write the device, and before Linux 6.2 CAP_SYS_ADMIN',
+    EINVAL: 'the device belongs to another namespace than was asked for',
+    EOPNOTSUPP:
+      'not the generic character device of an NVMe namespace, as /dev/ng0n1 is, or one with metadata apart from its data',
+  },
 }
 
 /** Whether a completion record is for {@link Storage.take}. */
@@ -93,7 +100,7 @@ export class Storage {
         this.devices.openFailed(a, b, c)
         break
       case words.COMMAND_DONE:
-        this.devices.done(a, b, c, d, e === 0 ? undefined : statusError(e))
+        this.devices.done(a, b, c, d, e === 0 ? undefined : new NvmeStatusError(loadNative().nvmeStatus(e)))
         break
       case words.DEVICE_CLOSED:
         this.devices.closed(slot, generation)
@@ -168,8 +175,4 @@ export class Storage {
 function factsOf(slot: number, generation: number, block: number, alignment: number, low: number, high: number): Facts {
   const size = (high >>> 0) * 2 ** 32 + (low >>> 0)
   return { slot, generation, blockSize: block, memoryAlignment: alignment, size }
-}
-
-function statusError(bits: number): RinglineError {
-  return new RinglineError('ERR_RINGLINE_NVME_STATUS', loadNative().nvmeStatusText(bits))
 }

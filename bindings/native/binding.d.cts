@@ -174,8 +174,20 @@ export interface NativeWorkers {
   coreOffset?: number
 }
 
-/** What an NVMe device means by a status, in words. */
-export declare function nvmeStatusText(bits: number): string
+/** What an NVMe device means by the bits of a status. */
+export declare function nvmeStatus(bits: number): NvmeStatus
+
+/** A status that an NVMe device has answered. */
+export interface NvmeStatus {
+  /** The status code (SC). */
+  code: number
+  /** The status code type (SCT). */
+  codeType: number
+  /** Whether the same command would fail again (DNR). */
+  doNotRetry: boolean
+  /** All of it in words. */
+  text: string
+}
 
 /** Finds out whether io_uring can be used in this process, by using it. */
 export declare function probe(): Probe

@@ -132,11 +132,30 @@ pub fn alloc_memory(env: &Env, bytes: u32, alignment: u32) -> Result<AllocatedMe
     memory::allocate(env, bytes, alignment).map_err(|failure| failure.into_js(env))
 }
 
-/// What an NVMe device means by a status, in words.
+/// A status that an NVMe device has answered.
+#[napi(object)]
+pub struct NvmeStatus {
+    /// The status code (SC).
+    pub code: u32,
+    /// The status code type (SCT).
+    pub code_type: u32,
+    /// Whether the same command would fail again (DNR).
+    pub do_not_retry: bool,
+    /// All of it in words.
+    pub text: String,
+}
+
+/// What an NVMe device means by the bits of a status.
 #[napi]
 #[must_use]
-pub fn nvme_status_text(bits: u32) -> String {
-    ringline::NvmeStatus::from_bits(bits as u16).to_string()
+pub fn nvme_status(bits: u32) -> NvmeStatus {
+    let status = ringline::NvmeStatus::from_bits(bits as u16);
+    NvmeStatus {
+        code: status.code().into(),
+        code_type: status.code_type().into(),
+        do_not_retry: status.do_not_retry(),
+        text: status.to_string(),
+    }
 }
 
 /// Registers a cluster and returns its identifier, unique in the process. Nothing is started.
