@@ -61,10 +61,11 @@ export function readAll(socket: Socket): Promise<Buffer> {
     socket.on('data', (chunk: Buffer) => void chunks.push(chunk))
     socket.once('end', () => resolve(Buffer.concat(chunks)))
     socket.once('error', reject)
+    socket.resume()
   })
 }
 
-/** Reads exactly so many bytes. */
+/** Reads exactly so many bytes. What comes later waits in the socket: without a listener it would be lost. */
 export function readBytes(socket: Socket, count: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
@@ -73,12 +74,20 @@ export function readBytes(socket: Socket, count: number): Promise<Buffer> {
       chunks.push(chunk)
       length += chunk.length
       if (length < count) return
-      socket.off('data', take)
-      resolve(Buffer.concat(chunks))
+      stop()
+      const all = Buffer.concat(chunks)
+      if (length > count) socket.unshift(all.subarray(count))
+      resolve(all.subarray(0, count))
     }
-    socket.on('data', take)
-    socket.once('error', reject)
-    socket.once('close', () => reject(new Error(`closed after ${length} of ${count} bytes`)))
+    const fail = (error?: Error): void => {
+      stop()
+      reject(error ?? new Error(`closed after ${length} of ${count} bytes`))
+    }
+    const closed = (): void => fail()
+    const stop = (): void => {
+      socket.pause().off('data', take).off('error', fail).off('close', closed)
+    }
+    socket.on('data', take).once('error', fail).once('close', closed).resume()
   })
 }
 

@@ -1,75 +1,51 @@
-// Runs the Rust tests on the oldest supported kernel, in a guest, and the NVMe tests on its emulated drives. It owns which test programs
-// go there; how a guest is made is guest/machine.mjs. Every number in the summary is read from what the programs printed in this run.
+// Runs the suites of guest/suites.mjs on the oldest supported kernel, in a guest. It owns what is shown of them and the summary; how a
+// guest is made is guest/machine.mjs. With arguments it runs the suites whose names contain one of them. Every number in the summary is read from what the programs printed in this run.
 
-import { basename } from 'node:path'
+import { add, IN_GUEST, inWords } from './counts.mjs'
 import { GuestFailure, runInGuest } from './guest/machine.mjs'
-import { runStage, StageFailure } from './stage.mjs'
+import { packageSuite, rustSuites } from './guest/suites.mjs'
+import { StageFailure } from './stage.mjs'
 
-/** The crates whose tests are about the kernel. */
-const CRATES = ['ringline-ring', 'ringline', 'ringline-sim']
-
-/** Bound on the guest's life, in seconds. */
-const SECONDS_MAX = 240
-
-/**
- * What the guest's tests are told by environment variables: the drives they may overwrite, and to try fewer seeds on the simulated kernel,
- * which is the same everywhere.
- */
-const ENVIRONMENT = 'RINGLINE_NVME_DEVICES=/dev/ng0n2,/dev/ng0n3 SEEDS=4'
+/** Bound on the guest's life, in seconds: several times what it takes on two cores that have nothing else to do. */
+const SECONDS_MAX = 900
 
 try {
-  const programs = await build()
-  const counts = await run(programs)
-  const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''
-  console.log(`\n${counts.passed} passed, ${counts.failed} failed${skipped} on the guest's kernel`)
-  if (counts.failed > 0 || counts.broken.length > 0) {
-    for (const name of counts.broken) console.error(`${name} failed`)
-    process.exitCode = 1
-  }
+  const wanted = process.argv.slice(2)
+  const isWanted = ({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part))
+  const suites = [...(await rustSuites()), packageSuite()].filter(isWanted)
+  if (suites.length === 0) throw new GuestFailure(`no suite has a name with ${wanted.join(' or ')} in it`)
+  const { counts, broken } = await run(suites)
+  for (const name of broken) console.error(`${name} failed ${IN_GUEST}`)
+  // A program that was killed, or crashed, has not printed its failure.
+  counts.failed = Math.max(counts.failed, broken.length)
+  console.log(`\n${inWords(counts)} ${IN_GUEST}`)
+  if (counts.failed > 0) process.exitCode = 1
 } catch (error) {
   if (!(error instanceof StageFailure) && !(error instanceof GuestFailure)) throw error
   console.error(`\n${error.message}`)
   process.exitCode = 1
 }
 
-/** Builds the test programs and answers their paths. */
-async function build() {
-  const packages = CRATES.flatMap((name) => ['-p', name])
-  const args = ['test', '--no-run', '--lib', '--tests', ...packages, '--message-format=json-render-diagnostics']
-  const output = await runStage('test programs for the guest', 'cargo', args, { quiet: true })
-  const messages = output
-    .split('\n')
-    .filter((line) => line.startsWith('{'))
-    .map((line) => JSON.parse(line))
-  return messages.filter(({ profile, executable }) => profile?.test && executable).map(({ executable }) => executable)
-}
-
-async function run(programs) {
-  const counts = { passed: 0, failed: 0, skipped: 0, broken: [] }
-  const seen = new Set()
+/** Runs the suites one after the other; answers what they counted, and which of them failed. */
+async function run(suites) {
+  const counts = { passed: 0, failed: 0, skipped: 0 }
+  const outputs = suites.map(() => '')
+  let current = -1
   const started = performance.now()
   const statuses = await runInGuest({
-    files: programs.map((path) => [path, `/tests/${basename(path)}`]),
-    commands: programs.map(command),
+    files: suites.flatMap(({ files }) => files),
+    commands: suites.map(({ command }) => command),
     seconds: SECONDS_MAX,
     onOutput(line, index) {
-      if (!seen.has(index)) console.log(`\n── in the guest: ${basename(programs[index])}`)
-      seen.add(index)
+      if (index !== current) console.log(`\n── in the guest: ${suites[index].name}`)
+      current = index
       console.log(line)
-      const result = /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;/.exec(line)
-      if (result === null) return
-      counts.passed += Number(result[1])
-      counts.failed += Number(result[2])
-      counts.skipped += Number(result[3])
+      outputs[index] += `${line}\n`
     },
   })
-  counts.broken = programs.filter((_, index) => statuses[index] !== 0).map((path) => basename(path))
+  suites.forEach(({ count }, index) => {
+    add(counts, count(outputs[index]))
+  })
   console.log(`\n── in the guest: done in ${((performance.now() - started) / 1000).toFixed(1)} s`)
-  return counts
-}
-
-/** The shell line for a program. Tests that need a device are ignored elsewhere, and run here. */
-function command(path) {
-  const name = basename(path)
-  return `${ENVIRONMENT} /tests/${name}${name.includes('nvme') ? ' --include-ignored' : ''}`
+  return { counts, broken: suites.filter((_, index) => statuses[index] !== 0).map(({ name }) => name) }
 }

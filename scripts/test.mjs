@@ -1,8 +1,9 @@
-// The one test command: formats, lints, types, Rust tests, native build, JavaScript tests, in an order that fails early. It owns the
-// order and the summary. Every number in the summary is read from what the test runners printed in this very run.
+// The one test command: formats, lints, types, Rust tests, native build, JavaScript tests, and tests on the oldest kernel, in an order that
+// fails early. It owns the order and the summary. Every number in the summary is read from what the test runners printed in this very run.
 
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { add, countAva, countCargo, countGuest, inWords } from './counts.mjs'
 import { missing } from './guest/tools.mjs'
 import { avaWith, NODE_VERSIONS, nodeOf } from './node-versions.mjs'
 import { installIfNeeded, root, runStage, StageFailure } from './stage.mjs'
@@ -36,14 +37,25 @@ try {
     '-D',
     'warnings',
   ])
+  await runStage('lint of the tests of NVMe', 'cargo', [
+    'clippy',
+    '--locked',
+    '-p',
+    'ringline',
+    '--test',
+    'nvme_devices',
+    '--',
+    '-D',
+    'warnings',
+  ])
   await runTests('Rust tests', 'cargo', ['test', '--workspace', '--no-fail-fast'], countCargo)
-  await testInGuest()
   await countCost()
   const before = generated()
   await runStage('native build', 'npm', ['run', '--silent', 'build:native'])
   requireUnchanged(before)
   await runTests('JavaScript tests', 'ava', [], countAva)
   await testOnOtherNodes()
+  await testInGuest()
   summarize()
 } catch (error) {
   if (!(error instanceof StageFailure)) throw error
@@ -55,18 +67,12 @@ try {
   process.exitCode = 1
 }
 
-/** Runs the Rust tests on the oldest supported kernel, where there is an emulator for it. */
+/** Runs the Rust tests and the package on the oldest supported kernel, where there is an emulator for it. */
 async function testInGuest() {
-  // Emulation makes the guest too slow and too coarse in time to decide every run; it has a command of its own.
-  if (process.env.RINGLINE_TEST_GUEST !== '1') {
-    console.log('\n── Rust tests on Linux 6.1: not run (npm run test:guest, or RINGLINE_TEST_GUEST=1)')
-    notRun.push('the Rust tests on Linux 6.1')
-    return
-  }
   const lacking = missing()
-  if (lacking.length === 0) return runTests('Rust tests on Linux 6.1', 'node', ['scripts/test-guest.mjs'], countCargo)
-  console.log(`\n── Rust tests on Linux 6.1: not run\n${lacking.join('\n')}`)
-  notRun.push('the Rust tests on Linux 6.1')
+  if (lacking.length === 0) return runTests('tests on Linux 6.1', 'node', ['scripts/test-guest.mjs'], countGuest)
+  console.log(`\n── tests on Linux 6.1: not run\n${lacking.join('\n')}`)
+  notRun.push('the tests on Linux 6.1 and of NVMe, in QEMU')
 }
 
 /**
@@ -104,41 +110,13 @@ async function countCost() {
 async function runTests(stage, command, args, count, options = {}) {
   try {
     const seen = count(await runStage(stage, command, args, options))
-    if (seen === 0) throw new StageFailure(stage, [command, ...args].join(' '), 'success, but without one test run', '')
+    add(counts, seen)
+    if (seen.passed + seen.failed === 0)
+      throw new StageFailure(stage, [command, ...args].join(' '), 'success, but without one test run', '')
   } catch (error) {
-    if (error instanceof StageFailure) count(error.output)
+    if (error instanceof StageFailure) add(counts, count(error.output))
     throw error
   }
-}
-
-/** Reads cargo's `test result: ok. 3 passed; 0 failed; 0 ignored; …`, one line per test binary. */
-function countCargo(output) {
-  let seen = 0
-  for (const [, passed, failed, ignored] of output.matchAll(
-    /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;/gm,
-  )) {
-    seen += Number(passed) + Number(failed)
-    add({ passed, failed, skipped: ignored })
-  }
-  return seen
-}
-
-/** Reads ava's closing lines: `12 tests passed`, `1 test failed`, `2 tests skipped`, `1 uncaught exception`, … */
-function countAva(output) {
-  let seen = 0
-  for (const [, count, what] of output.matchAll(
-    /^\s*(\d+) (?:tests? )?(passed|failed|skipped|todo|remained pending|uncaught exceptions?|unhandled rejections?)\b/gm,
-  )) {
-    if (what === 'passed') add({ passed: count })
-    else if (what === 'skipped' || what === 'todo') add({ skipped: count })
-    else add({ failed: count })
-    seen += Number(count)
-  }
-  return seen
-}
-
-function add(more) {
-  for (const [outcome, count] of Object.entries(more)) counts[outcome] += Number(count)
 }
 
 function generated() {
@@ -159,6 +137,5 @@ function requireUnchanged(before) {
 /** The closing line is read by machines: it stands alone and has this form. */
 function summarize() {
   for (const what of notRun) console.log(`\nNot run on this machine: ${what}.`)
-  const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''
-  console.log(`\n${counts.passed} passed, ${counts.failed} failed${skipped}`)
+  console.log(`\n${inWords(counts)}`)
 }

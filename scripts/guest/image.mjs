@@ -105,6 +105,7 @@ stty -F /dev/ttyS1 raw 2>/dev/null
 exec </dev/null >/dev/ttyS1 2>&1
 ip link set lo up
 ulimit -l unlimited
+ulimit -n 1048576
 cd /
 index=0
 while [ $index -lt ${count} ]; do
