@@ -6,22 +6,35 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::FileIndex;
+use crate::{FileIndex, limits};
 
 /// The number that stands for no descriptor.
 const NONE: RawFd = -1;
 
+/// Descriptors of a file: that of its owner, and the duplicate.
+const EACH: u64 = 2;
+
+/// Descriptors that all tables of this process may come to need: the limit of open files counts them together.
+static NEEDED: AtomicU64 = AtomicU64::new(0);
+
 /// Descriptors by index. Memory is taken as indices are first used.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Descriptors {
     by_index: Vec<Option<OwnedFd>>,
     limit: u32,
 }
 
 impl Descriptors {
-    /// An empty table of at most `limit` files.
+    /// An empty table of at most `limit` files. The limit of open files is raised for them as far as it may be; where that
+    /// is not enough, accepting will rest at it.
     pub(crate) fn new(limit: u32) -> Self {
+        let own = u64::from(limit) * EACH;
+        let needed = NEEDED.fetch_add(own, Ordering::Relaxed) + own;
+        if let Err(refused) = limits::raise_open_files(needed) {
+            let _ = limits::raise_open_files(refused.hard);
+        }
         Self { by_index: Vec::new(), limit }
     }
 
@@ -56,6 +69,12 @@ impl Descriptors {
     /// Closes every file.
     pub(crate) fn clear(&mut self) {
         self.by_index.clear();
+    }
+}
+
+impl Drop for Descriptors {
+    fn drop(&mut self) {
+        NEEDED.fetch_sub(u64::from(self.limit) * EACH, Ordering::Relaxed);
     }
 }
 

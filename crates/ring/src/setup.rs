@@ -136,20 +136,16 @@ pub(crate) fn make_queues(settings: &RingSettings) -> Result<(Queues, SetupFlags
     validate(settings)?;
     limits::raise_open_files(u64::from(settings.files)).map_err(SetupError::OpenFiles)?;
     let fixed = settings.files == 0 || file_test::fixed_files_close()?;
-    if !fixed {
-        // Each connection then has two descriptors. Where the limit stands in the way, accepting will rest at it.
-        let _ = limits::raise_open_files(u64::from(settings.files) * 2);
-    }
-    let descriptors = Descriptors::new(settings.files);
+    let descriptors = (!fixed).then(|| Descriptors::new(settings.files));
     if settings.nvme {
         let (ring, flags) = make(settings)?;
         if fixed {
             register_table(&ring.submitter(), settings.files)?;
         }
-        return Ok((Queues::Wide(ring, (!fixed).then_some(descriptors)), flags));
+        return Ok((Queues::Wide(ring, descriptors), flags));
     }
     let (ring, flags) = make(settings)?;
-    if !fixed {
+    if let Some(descriptors) = descriptors {
         return Ok((Queues::Plain(ring, descriptors), flags));
     }
     register_table(&ring.submitter(), settings.files)?;

@@ -32,6 +32,34 @@ fn the_soft_limit_of_open_files_is_raised_for_the_file_table() {
 }
 
 #[test]
+fn where_plain_descriptors_stand_in_for_fixed_files_the_limit_counts_those_of_all_rings() {
+    in_a_process_of_its_own(
+        "settings::where_plain_descriptors_stand_in_for_fixed_files_the_limit_counts_those_of_all_rings",
+        || {
+            let lowered = libc::rlimit { rlim_cur: 64, rlim_max: 5000 };
+            // SAFETY: the structure lives across the call.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const lowered) }, 0);
+            Ok(())
+        },
+        || {
+            drop_privileges();
+            // SAFETY: no other thread of this process reads the environment.
+            unsafe { std::env::set_var("RINGLINE_NO_FIXED_FILES", "1") };
+            let one = Bench::with(RingSettings::new(4, 1000));
+            assert_eq!(soft_limit(), 2000);
+            let two = Bench::with(RingSettings::new(4, 500));
+            assert_eq!(soft_limit(), 3000);
+            drop(one);
+            let three = Bench::with(RingSettings::new(4, 1000));
+            assert_eq!(soft_limit(), 3000, "the first ring has given back its share");
+            let four = Bench::with(RingSettings::new(4, 4000));
+            assert_eq!(soft_limit(), 5000, "as far as it goes");
+            drop((two, three, four));
+        },
+    );
+}
+
+#[test]
 fn a_hard_limit_of_open_files_is_named_with_the_remedy() {
     in_a_process_of_its_own(
         "settings::a_hard_limit_of_open_files_is_named_with_the_remedy",
