@@ -265,7 +265,7 @@ export function waitForOpen<T extends { close(): unknown }>(
  * Opens a file for direct I/O, on the worker that is chosen as `connect` chooses it.
  *
  * @param path - of an existing file, unless `create` is set
- * @throws (as a rejection) the system error, such as `ENOENT`, or `EOPNOTSUPP` where the file system takes no direct I/O; RinglineError
+ * @throws (as a rejection) the system error, such as `ENOENT`, or `ENOTSUP` where the file system takes no direct I/O; RinglineError
  * `ERR_RINGLINE_NOT_ENABLED` without `directIo` in the configuration; `ERR_RINGLINE_FILE_LIMIT_REACHED` when `maxFiles` are open;
  * `ERR_RINGLINE_NO_RUNTIME`; or the signal's reason
  */

@@ -165,7 +165,7 @@ export function requireDevice(device: unknown): NvmeDevice {
 /**
  * Opens the generic character device of a namespace, such as `/dev/ng0n1`, on the worker that is chosen as `connect` chooses it.
  *
- * @throws (as a rejection) the system error, such as `EACCES`; `EOPNOTSUPP` when it is no such device, `EINVAL` when it is that of another
+ * @throws (as a rejection) the system error, such as `EACCES`; `ENOTSUP` when it is no such device, `EINVAL` when it is that of another
  * namespace; RinglineError `ERR_RINGLINE_NOT_ENABLED` without `nvme` in the configuration; `ERR_RINGLINE_DEVICE_LIMIT_REACHED` when
  * `maxDevices` are open; `ERR_RINGLINE_NO_RUNTIME`; or the signal's reason
  */

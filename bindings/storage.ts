@@ -33,7 +33,7 @@ const FILES: VolumeKind = {
   limitCode: 'ERR_RINGLINE_FILE_LIMIT_REACHED',
   setting: 'directIo',
   limitSetting: 'directIo.maxFiles',
-  openErrors: { EOPNOTSUPP: 'the file system takes no direct I/O (O_DIRECT)' },
+  openErrors: { ENOTSUP: 'the file system takes no direct I/O (O_DIRECT)' },
 }
 const DEVICES: VolumeKind = {
   noun: 'device',
@@ -45,7 +45,7 @@ const DEVICES: VolumeKind = {
   openErrors: {
     EACCES: 'permission denied: it takes the right to read and write the device, and before Linux 6.2 CAP_SYS_ADMIN',
     EINVAL: 'the device belongs to another namespace than was asked for',
-    EOPNOTSUPP:
+    ENOTSUP:
       'not the generic character device of an NVMe namespace, as /dev/ng0n1 is, or one with metadata apart from its data',
   },
 }

@@ -100,7 +100,7 @@ function init(count, token) {
 /bin/busybox --install -s /bin
 /bin/busybox mkdir -p /dev/shm
 /bin/busybox mount -t tmpfs shm /dev/shm
-export PATH=/bin:/usr/bin:/usr/local/bin HOME=/root TMPDIR=/tmp RUST_BACKTRACE=1 NO_COLOR=1 CARGO_TERM_COLOR=never
+export PATH=/bin:/usr/bin:/usr/local/bin HOME=/root TMPDIR=/tmp RUST_BACKTRACE=1 NO_COLOR=1 FORCE_COLOR=0 CARGO_TERM_COLOR=never
 stty -F /dev/ttyS1 raw 2>/dev/null
 exec </dev/null >/dev/ttyS1 2>&1
 ip link set lo up
