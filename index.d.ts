@@ -897,8 +897,8 @@ export declare class NvmeDevice {
      * @param buffer - memory of `allocAligned` of exactly the size of the blocks
      * @returns the number of bytes
      * @throws (as a rejection) RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`; `ERR_RINGLINE_INVALID_DEVICE` when the device is closed;
-     * `ERR_RINGLINE_OPERATION_LIMIT_REACHED`; `ERR_RINGLINE_NVME_STATUS` with what the device answers; a system error, `EINVAL` for more
-     * blocks than the device takes at a time
+     * `ERR_RINGLINE_OPERATION_LIMIT_REACHED`; {@link NvmeStatusError} with what the device answers; a system error, `EINVAL` for more blocks
+     * than the device takes at a time
      */
     read(lba: number, numBlocks: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number>;
     /** Writes blocks; otherwise as {@link NvmeDevice.read}. */
@@ -934,6 +934,16 @@ export declare interface NvmeOpenOptions {
 /** As {@link NvmeDevice.read}. */
 export declare function nvmeRead(device: NvmeDevice, lba: number, numBlocks: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number>;
 
+/** What an NVMe device has answered to a command instead of success. Its `code` is `ERR_RINGLINE_NVME_STATUS`; the message has it in words. */
+export declare class NvmeStatusError extends RinglineError {
+    /** The status code (SC), 0 … 255. */
+    readonly statusCode: number;
+    /** The status code type (SCT): 0 generic, 1 command specific, 2 media and data integrity, 3 path related, 7 vendor specific. */
+    readonly statusCodeType: number;
+    /** Whether the device says that the same command would fail again (DNR). */
+    readonly doNotRetry: boolean;
+}
+
 /** As {@link NvmeDevice.write}. */
 export declare function nvmeWrite(device: NvmeDevice, lba: number, numBlocks: number, buffer: NodeJS.ArrayBufferView, options?: DiskOptions): Promise<number>;
 
@@ -941,7 +951,7 @@ export declare function nvmeWrite(device: NvmeDevice, lba: number, numBlocks: nu
  * Opens a file for direct I/O, on the worker that is chosen as `connect` chooses it.
  *
  * @param path - of an existing file, unless `create` is set
- * @throws (as a rejection) the system error, such as `ENOENT`, or `EOPNOTSUPP` where the file system takes no direct I/O; RinglineError
+ * @throws (as a rejection) the system error, such as `ENOENT`, or `ENOTSUP` where the file system takes no direct I/O; RinglineError
  * `ERR_RINGLINE_NOT_ENABLED` without `directIo` in the configuration; `ERR_RINGLINE_FILE_LIMIT_REACHED` when `maxFiles` are open;
  * `ERR_RINGLINE_NO_RUNTIME`; or the signal's reason
  */
@@ -950,7 +960,7 @@ export declare function openDirectIoFile(path: string, options?: DirectIoOpenOpt
 /**
  * Opens the generic character device of a namespace, such as `/dev/ng0n1`, on the worker that is chosen as `connect` chooses it.
  *
- * @throws (as a rejection) the system error, such as `EACCES`; `EOPNOTSUPP` when it is no such device, `EINVAL` when it is that of another
+ * @throws (as a rejection) the system error, such as `EACCES`; `ENOTSUP` when it is no such device, `EINVAL` when it is that of another
  * namespace; RinglineError `ERR_RINGLINE_NOT_ENABLED` without `nvme` in the configuration; `ERR_RINGLINE_DEVICE_LIMIT_REACHED` when
  * `maxDevices` are open; `ERR_RINGLINE_NO_RUNTIME`; or the signal's reason
  */

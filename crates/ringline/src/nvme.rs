@@ -123,7 +123,7 @@ pub struct NvmeCompletion {
 }
 
 /// Opens the generic character device of a namespace, `/dev/ng0n1` for namespace 1 of the first controller. This needs
-/// the permission to open it for writing.
+/// the permission to read and write it, and before Linux 6.2 CAP_SYS_ADMIN.
 ///
 /// # Errors
 ///

@@ -322,3 +322,13 @@ impl<K: Kernel> Driver<K> {
         FileIndex(self.settings.first_disk_file() + self.settings.disk.files_max + device.slot)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f1_the_opcodes_are_those_of_the_nvm_command_set() {
+        assert_eq!([FLUSH, WRITE, READ], [0x00, 0x01, 0x02]);
+    }
+}
