@@ -6,8 +6,8 @@ import { basename, join } from 'node:path'
 import { countAva, countCargo } from '../counts.mjs'
 import { root, runStage } from '../stage.mjs'
 
-/** The crates whose tests are about the kernel. */
-const CRATES = ['ringline-ring', 'ringline', 'ringline-sim']
+/** The manifests of the crates whose tests are about the kernel. */
+const MANIFESTS = ['ring', 'ringline', 'sim'].map((folder) => join(root, 'crates', folder, 'Cargo.toml'))
 
 /** The namespaces that tests may overwrite; see machine.mjs. */
 const DEVICES = 'RINGLINE_NVME_DEVICES=/dev/ng0n2,/dev/ng0n3'
@@ -24,10 +24,9 @@ const PACKAGE = '/package'
 
 /** One suite for each Rust test program. Builds them. */
 export async function rustSuites() {
-  const packages = CRATES.flatMap((name) => ['-p', name])
   const programs = [
-    ...(await build('test programs for the guest', ['--lib', '--tests', ...packages])),
-    ...(await build('test programs that need its drives', ['-p', 'ringline', '--test', 'nvme_devices'])),
+    ...(await build('test programs for the guest', ['--lib', '--tests'])),
+    ...(await build('test programs that need its drives', ['--test', 'nvme_devices'])),
   ]
   return programs.map((path) => {
     const name = basename(path)
@@ -40,15 +39,19 @@ export async function rustSuites() {
   })
 }
 
-/** Builds test programs and answers their paths. */
+/** Builds test programs as `cargo test --workspace` does, so that nothing is built twice, and answers the paths of those for the guest. */
 async function build(stage, selection) {
-  const args = ['test', '--no-run', ...selection, '--message-format=json-render-diagnostics']
+  const args = ['test', '--no-run', '--workspace', ...selection, '--message-format=json-render-diagnostics']
   const output = await runStage(stage, 'cargo', args, { quiet: true })
   const messages = output
     .split('\n')
     .filter((line) => line.startsWith('{'))
     .map((line) => JSON.parse(line))
-  return messages.filter(({ profile, executable }) => profile?.test && executable).map(({ executable }) => executable)
+  return messages
+    .filter(
+      ({ profile, executable, manifest_path: manifest }) => profile?.test && executable && MANIFESTS.includes(manifest),
+    )
+    .map(({ executable }) => executable)
 }
 
 /** The suite of the npm package, which must have been built, its tests too. */
