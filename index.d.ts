@@ -59,7 +59,7 @@ export declare interface AsyncEventHandler {
     onAccept?(conn: ConnCtx): unknown;
     /**
      * Bytes were received. The chunk is the user's for ever: it never changes and may be kept, and keeping it keeps the slab of received
-     * memory alive that it is a view of. When a promise is answered, the next chunk of this connection is delivered after it is settled,
+     * memory alive that it is a view of; unless the configuration says `receive: 'borrowed'`: then it is valid until this method returns. When a promise is answered, the next chunk of this connection is delivered after it is settled,
      * and receiving pauses when more than 256 KiB wait.
      */
     onData?(conn: ConnCtx, chunk: Buffer): unknown;
@@ -190,6 +190,8 @@ export declare class ConfigBuilder {
     maxConnections(count: number): this;
     /** Bytes of the buffer in which received pieces are first joined. */
     recvAccumulatorCapacity(bytes: number): this;
+    /** Whether `onData` owns the chunks it gets, or borrows them until it returns. */
+    receive(mode: 'owned' | 'borrowed'): this;
     /** Bytes that a connection may accumulate while more are asked for. */
     recvAccumulatorLimit(bytes: number): this;
     /** Send slots per worker. */
@@ -252,6 +254,14 @@ export declare interface ConfigFields {
     readonly sqpollCpu: number | undefined;
     /** Where received bytes go. */
     readonly recvBuffer: RecvBufferConfig;
+    /**
+     * Whose the chunks are that `onData` gets. `'owned'`: the handler's for ever, and they never change. `'borrowed'`: valid until `onData`
+     * returns (for an async one, until its first `await`), then received into again, so that large streams stay in the cache. Sending such
+     * a chunk, or a slice of it, from within the call is safe and makes no copy of 4096 bytes or more; sending it later throws
+     * `ERR_RINGLINE_STALE_CHUNK`. What is read by `withData` and its like is copied out and stays valid. With the environment variable
+     * `RINGLINE_POISON_BORROWED=1` each chunk is overwritten when it goes back, so that misuse shows. Default `'owned'`.
+     */
+    readonly receive: 'owned' | 'borrowed';
     /** The ring threads. */
     readonly worker: WorkerConfig;
     /** Connections that wait to be accepted, 1 … 2^31−1. Default 1024. */
@@ -1089,7 +1099,7 @@ export declare class RinglineError extends Error {
 }
 
 /** The codes of errors that do not come from the operating system. They are stable: a message may change, a code does not. */
-export declare type RinglineErrorCode = 'ERR_RINGLINE_BLOCKED_BY_SECCOMP' | 'ERR_RINGLINE_BUFFER_REGISTRATION' | 'ERR_RINGLINE_CANCELED' | 'ERR_RINGLINE_CHAIN_TOO_LONG' | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED' | 'ERR_RINGLINE_DEVICE_LIMIT_REACHED' | 'ERR_RINGLINE_DIFFERENT_WORKER' | 'ERR_RINGLINE_DISABLED_BY_SYSCTL' | 'ERR_RINGLINE_ELAPSED' | 'ERR_RINGLINE_EXTERNAL_MEMORY' | 'ERR_RINGLINE_FILE_LIMIT_REACHED' | 'ERR_RINGLINE_GUARD_LIMIT_REACHED' | 'ERR_RINGLINE_HANDLER_FAILED' | 'ERR_RINGLINE_INVALID_ADDRESS' | 'ERR_RINGLINE_INVALID_ARGUMENT' | 'ERR_RINGLINE_INVALID_CONFIG' | 'ERR_RINGLINE_INVALID_CONNECTION' | 'ERR_RINGLINE_INVALID_DEVICE' | 'ERR_RINGLINE_INVALID_FILE' | 'ERR_RINGLINE_INVALID_PARSE_RESULT' | 'ERR_RINGLINE_IO_URING_UNAVAILABLE' | 'ERR_RINGLINE_KERNEL_TOO_OLD' | 'ERR_RINGLINE_MISALIGNED' | 'ERR_RINGLINE_NATIVE_LIBRARY' | 'ERR_RINGLINE_NODE_API' | 'ERR_RINGLINE_NOT_ENABLED' | 'ERR_RINGLINE_NO_RUNTIME' | 'ERR_RINGLINE_NVME_STATUS' | 'ERR_RINGLINE_OPERATION_LIMIT_REACHED' | 'ERR_RINGLINE_OUT_OF_MEMORY' | 'ERR_RINGLINE_PIN_FAILED' | 'ERR_RINGLINE_PIPE_BUSY' | 'ERR_RINGLINE_READ_ONLY_FILE' | 'ERR_RINGLINE_RECEIVE_BUSY' | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED' | 'ERR_RINGLINE_RESOURCE_LIMIT' | 'ERR_RINGLINE_RING_SETUP' | 'ERR_RINGLINE_SEND_IN_FLIGHT' | 'ERR_RINGLINE_SEND_POOL_EXHAUSTED' | 'ERR_RINGLINE_SUBMISSION_QUEUE_FULL' | 'ERR_RINGLINE_TASK_LIMIT_REACHED' | 'ERR_RINGLINE_TIMER_EXHAUSTED' | 'ERR_RINGLINE_TOO_MANY_PARTS' | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM' | 'ERR_RINGLINE_WORKER_FAILED' | 'ERR_RINGLINE_WORKER_STOPPED' | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN';
+export declare type RinglineErrorCode = 'ERR_RINGLINE_BLOCKED_BY_SECCOMP' | 'ERR_RINGLINE_BUFFER_REGISTRATION' | 'ERR_RINGLINE_CANCELED' | 'ERR_RINGLINE_CHAIN_TOO_LONG' | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED' | 'ERR_RINGLINE_DEVICE_LIMIT_REACHED' | 'ERR_RINGLINE_DIFFERENT_WORKER' | 'ERR_RINGLINE_DISABLED_BY_SYSCTL' | 'ERR_RINGLINE_ELAPSED' | 'ERR_RINGLINE_EXTERNAL_MEMORY' | 'ERR_RINGLINE_FILE_LIMIT_REACHED' | 'ERR_RINGLINE_GUARD_LIMIT_REACHED' | 'ERR_RINGLINE_HANDLER_FAILED' | 'ERR_RINGLINE_INVALID_ADDRESS' | 'ERR_RINGLINE_INVALID_ARGUMENT' | 'ERR_RINGLINE_INVALID_CONFIG' | 'ERR_RINGLINE_INVALID_CONNECTION' | 'ERR_RINGLINE_INVALID_DEVICE' | 'ERR_RINGLINE_INVALID_FILE' | 'ERR_RINGLINE_INVALID_PARSE_RESULT' | 'ERR_RINGLINE_IO_URING_UNAVAILABLE' | 'ERR_RINGLINE_KERNEL_TOO_OLD' | 'ERR_RINGLINE_MISALIGNED' | 'ERR_RINGLINE_NATIVE_LIBRARY' | 'ERR_RINGLINE_NODE_API' | 'ERR_RINGLINE_NOT_ENABLED' | 'ERR_RINGLINE_NO_RUNTIME' | 'ERR_RINGLINE_NVME_STATUS' | 'ERR_RINGLINE_OPERATION_LIMIT_REACHED' | 'ERR_RINGLINE_OUT_OF_MEMORY' | 'ERR_RINGLINE_PIN_FAILED' | 'ERR_RINGLINE_PIPE_BUSY' | 'ERR_RINGLINE_READ_ONLY_FILE' | 'ERR_RINGLINE_RECEIVE_BUSY' | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED' | 'ERR_RINGLINE_RESOURCE_LIMIT' | 'ERR_RINGLINE_RING_SETUP' | 'ERR_RINGLINE_SEND_IN_FLIGHT' | 'ERR_RINGLINE_SEND_POOL_EXHAUSTED' | 'ERR_RINGLINE_STALE_CHUNK' | 'ERR_RINGLINE_SUBMISSION_QUEUE_FULL' | 'ERR_RINGLINE_TASK_LIMIT_REACHED' | 'ERR_RINGLINE_TIMER_EXHAUSTED' | 'ERR_RINGLINE_TOO_MANY_PARTS' | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM' | 'ERR_RINGLINE_WORKER_FAILED' | 'ERR_RINGLINE_WORKER_STOPPED' | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN';
 
 /** The second branch of a {@link select3} was ready first. */
 export declare interface Second<B> {

@@ -11,6 +11,7 @@ test('the defaults are those of the specification', (t) => {
       sqpoll: false,
       sqpollIdleMs: 1000,
       sqpollCpu: undefined,
+      receive: 'owned',
       recvBuffer: { ringSize: 256, bufferSize: 16384, bgid: 0 },
       worker: { threads: 0, pinToCore: true, coreOffset: 0 },
       backlog: 1024,
@@ -61,6 +62,7 @@ test('every setter of the builder reaches its field', (t) => {
     .maxChainLength(0)
     .timerSlots(11)
     .udpBind(['[::1]:12'])
+    .receive('borrowed')
     .recvBuffer({ ringSize: 16 })
     .recvBuffer({ bufferSize: 4096, bgid: 2 })
     .workers(2)
@@ -74,6 +76,7 @@ test('every setter of the builder reaches its field', (t) => {
       sqpoll: true,
       sqpollIdleMs: 5,
       sqpollCpu: 1,
+      receive: 'borrowed',
       recvBuffer: { ringSize: 16, bufferSize: 4096, bgid: 2 },
       worker: { threads: 2, pinToCore: false, coreOffset: 1 },
       backlog: 2,

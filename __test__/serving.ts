@@ -132,7 +132,7 @@ export function start(
   t: ExecutionContext,
   fixture: string,
   args: string[] = [],
-  options: { uid?: number; flags?: string[] } = {},
+  options: { uid?: number; flags?: string[]; env?: NodeJS.ProcessEnv } = {},
 ): ChildProcess {
   const path = fileURLToPath(new URL(`./fixtures/${fixture}.js`, import.meta.url))
   const { flags = [], ...rest } = options

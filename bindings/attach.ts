@@ -28,11 +28,13 @@ export async function attachWorker(settings: AttachSettings): Promise<Dispatcher
   let dispatcher: Dispatcher | undefined
   const doorbell = (): void => dispatcher?.doorbell()
   const tick = typeof handler.onTick === 'function'
-  const port = checked(() => native.attachWorker(cluster, worker, { tick }, doorbell))
+  const borrows = config.receive === 'borrowed'
+  const port = checked(() => native.attachWorker(cluster, worker, { tick, borrows }, doorbell))
   dispatcher = new Dispatcher(port, handler, {
     workerId: worker,
     recvAccumulatorCapacity: config.recvAccumulatorCapacity,
     recvAccumulatorLimit: config.recvAccumulatorLimit,
+    borrows,
     standaloneTaskCapacity: config.standaloneTaskCapacity,
     timerSlots: config.timerSlots,
     // A chain must fit into the submission queue as a whole.

@@ -19,7 +19,12 @@ export interface NativeAddress {
 /** The functions of the native library that launching needs. */
 export interface NativeLibrary {
   createCluster(config: object, bind: { ip: string; port: number } | null): number
-  attachWorker(cluster: number, worker: number, options: { tick: boolean }, doorbell: () => void): NativePort
+  attachWorker(
+    cluster: number,
+    worker: number,
+    options: { tick: boolean; borrows: boolean },
+    doorbell: () => void,
+  ): NativePort
   startCluster(cluster: number): NativeAddress | null
   shutdownCluster(cluster: number): void
   destroyCluster(cluster: number): void

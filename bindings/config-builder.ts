@@ -62,6 +62,12 @@ export class ConfigBuilder {
     return this
   }
 
+  /** Whether `onData` owns the chunks it gets, or borrows them until it returns. */
+  receive(mode: 'owned' | 'borrowed'): this {
+    this.#fields.receive = mode
+    return this
+  }
+
   /** Bytes that a connection may accumulate while more are asked for. */
   recvAccumulatorLimit(bytes: number): this {
     this.#fields.recvAccumulatorLimit = bytes

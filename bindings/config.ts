@@ -42,6 +42,14 @@ export interface ConfigFields {
   readonly sqpollCpu: number | undefined
   /** Where received bytes go. */
   readonly recvBuffer: RecvBufferConfig
+  /**
+   * Whose the chunks are that `onData` gets. `'owned'`: the handler's for ever, and they never change. `'borrowed'`: valid until `onData`
+   * returns (for an async one, until its first `await`), then received into again, so that large streams stay in the cache. Sending such
+   * a chunk, or a slice of it, from within the call is safe and makes no copy of 4096 bytes or more; sending it later throws
+   * `ERR_RINGLINE_STALE_CHUNK`. What is read by `withData` and its like is copied out and stays valid. With the environment variable
+   * `RINGLINE_POISON_BORROWED=1` each chunk is overwritten when it goes back, so that misuse shows. Default `'owned'`.
+   */
+  readonly receive: 'owned' | 'borrowed'
   /** The ring threads. */
   readonly worker: WorkerConfig
   /** Connections that wait to be accepted, 1 … 2^31−1. Default 1024. */
@@ -142,6 +150,7 @@ const DEFAULTS: ConfigFields = {
   sqpoll: false,
   sqpollIdleMs: 1000,
   sqpollCpu: undefined,
+  receive: 'owned',
   recvBuffer: { ringSize: 256, bufferSize: 16384, bgid: 0 },
   worker: { threads: 0, pinToCore: true, coreOffset: 0 },
   backlog: 1024,
@@ -239,7 +248,9 @@ function addresses(inputs: readonly AddressInput[] | undefined): SocketAddress[]
 function validate(fields: ConfigFields): void {
   validateRegions(fields.registeredRegions)
   for (const [name, value] of settings(fields)) {
-    if (FLAGS.includes(name as never)) {
+    if (name === 'receive') {
+      if (value !== 'owned' && value !== 'borrowed') throw invalidConfig(name, value, "'owned' or 'borrowed'")
+    } else if (FLAGS.includes(name as never)) {
       if (typeof value !== 'boolean') throw invalidConfig(name, value, 'true or false')
     } else if (Object.hasOwn(RANGES, name)) {
       validateNumber(name, value, RANGES[name as keyof typeof RANGES])

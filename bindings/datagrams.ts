@@ -36,7 +36,7 @@ export class Datagrams {
   constructor(dispatcher: Dispatcher, handler: AsyncEventHandler, addresses: readonly SocketAddress[]) {
     this.dispatcher = dispatcher
     this.handler = handler
-    this.slabs = new Slabs(dispatcher.port.native, words.DATAGRAM_SLABS)
+    this.slabs = new Slabs(dispatcher.port.native, words.DATAGRAM_SLABS, undefined)
     this.sockets = addresses.map((address, index) => UdpCtx.of(this, index, Object.freeze({ ...address })))
     this.firstSentWord = dispatcher.port.sentBytes.length - addresses.length
     this.pushes = typeof handler.onDatagram === 'function'
@@ -107,6 +107,7 @@ export class Datagrams {
   }
 
   private sendBytes(udp: UdpCtx, peer: Peer, bytes: Uint8Array): void {
+    this.dispatcher.loan?.check(bytes)
     const length = byteLengthOf(bytes)
     if (length > DATAGRAM_BYTES_MAX) {
       throw new UdpSendError('EMSGSIZE', `${length} bytes are more than a datagram holds: ${DATAGRAM_BYTES_MAX}`)

@@ -270,7 +270,7 @@ export function waitForOpen<T extends { close(): unknown }>(
  * `ERR_RINGLINE_NO_RUNTIME`; or the signal's reason
  */
 export async function openDirectIoFile(path: string, options?: DirectIoOpenOptions): Promise<DirectIoFile> {
-  const { files } = currentWorker('openDirectIoFile')
+  const { files } = currentWorker('openDirectIoFile').storage
   return await waitForOpen<DirectIoFile>(files, options, (outcome) =>
     DirectIoFile.begin(files, path, options ?? {}, outcome),
   )

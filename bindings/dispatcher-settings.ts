@@ -10,6 +10,8 @@ export interface DispatcherSettings {
   readonly workerId: number
   readonly recvAccumulatorCapacity: number
   readonly recvAccumulatorLimit: number
+  /** The handler borrows what it receives, until it returns. */
+  readonly borrows?: boolean
   readonly standaloneTaskCapacity: number
   readonly timerSlots: number
   /** Links of a chain of sends at most; 0 = no chains. */

@@ -11,13 +11,12 @@ import { ConnectionAddresses } from './connection-addresses.js'
 import { BUSY, CLOSE_TOLD, CLOSED, CLOSING, END_TOLD, ENDED, OUTBOUND, PULLED } from './connection-flags.js'
 import { enter, leave } from './current.js'
 import { Datagrams } from './datagrams.js'
-import type { Volumes } from './disk.js'
 import type { DispatcherSettings } from './dispatcher-settings.js'
 import { DriverCtx } from './driver.js'
 import { invalidConnection, isInvalidConnection, systemError } from './errors.js'
-import type { Guards } from './guards.js'
 import { type AsyncEventHandler, isThenable } from './handler.js'
 import { Inbound } from './inbound.js'
+import { Loan } from './loan.js'
 import { Outbound } from './outbound.js'
 import { Pipes } from './pipe.js'
 import { type NativePort, Port } from './port.js'
@@ -39,6 +38,7 @@ export class Dispatcher {
   readonly recvAccumulatorCapacity: number
   readonly recvAccumulatorLimit: number
   readonly port: Port
+  readonly loan: Loan | undefined
   readonly slabs: Slabs
   readonly outbound: Outbound
   readonly pipes: Pipes
@@ -81,7 +81,8 @@ export class Dispatcher {
     this.pushes = typeof handler.onData === 'function'
     this.port = new Port(native)
     this.head = this.port.control[words.COMPLETION_HEAD]!
-    this.slabs = new Slabs(native, 0)
+    this.loan = settings.borrows ? new Loan() : undefined
+    this.slabs = new Slabs(native, 0, this.loan)
     this.outbound = new Outbound(this, typeof handler.onDrain === 'function', settings.chainLinksMax)
     this.pipes = new Pipes(this)
     this.connector = new Connector(this)
@@ -112,21 +113,6 @@ export class Dispatcher {
       leave(outer)
       port.publish()
     }
-  }
-
-  /** The guarded sends of this worker. */
-  get guards(): Guards {
-    return this.storage.guards
-  }
-
-  /** Its files. */
-  get files(): Volumes {
-    return this.storage.files
-  }
-
-  /** Its NVMe devices. */
-  get devices(): Volumes {
-    return this.storage.devices
   }
 
   /** Calls the handler's start method; what it throws is the caller's. */
@@ -225,26 +211,38 @@ export class Dispatcher {
     const count = Math.min((tail - this.head) | 0, budget)
     if (count === 0) return 0
     const { completions, control, native } = this.port
-    const { conns, pushes } = this
+    const { conns } = this
     for (let index = 0; index < count; index += 1) {
       const at = (this.head & COMPLETION_MASK) * words.RECORD_WORDS
       this.head = (this.head + 1) | 0
       if (completions[at] === words.DATA) {
         const conn = conns[completions[at + 1]!]
-        if (conn === undefined || conn.generation !== completions[at + 2] || (conn.flags & CLOSING) !== 0) continue
-        const chunk = this.slabs.view(completions[at + 3]!, completions[at + 4]!, completions[at + 5]!)
-        if (pushes && (conn.flags & (PULLED | BUSY)) === 0) this.push(conn, chunk)
-        else this.keep(conn, chunk)
+        if (conn !== undefined && conn.generation === completions[at + 2]) this.received(conn, at)
       } else if (completions[at] === words.DATAGRAM) {
         this.datagrams.received(at)
       } else {
         this.dispatch(at)
       }
     }
+    // What was lent goes back with its record: the worker must know by then what of it is being sent.
+    if (this.loan !== undefined) this.port.publish()
     Atomics.store(control, words.COMPLETION_HEAD, this.head)
     if (Atomics.load(control, words.WANTS_ROOM) === 1 && Atomics.exchange(control, words.WANTS_ROOM, 0) === 1)
       native.ring()
     return count
+  }
+
+  /** Received bytes of a connection. */
+  private received(conn: ConnCtx, at: number): void {
+    if ((conn.flags & CLOSING) !== 0) return
+    const { loan, slabs } = this
+    const { completions } = this.port
+    const slab = completions[at + 3]!
+    const chunk = slabs.view(slab, completions[at + 4]!, completions[at + 5]!)
+    if (loan !== undefined) loan.begin(chunk, slabs.memoryOf(slab), slab, completions[at + 6]!)
+    if (this.pushes && (conn.flags & (PULLED | BUSY)) === 0) this.push(conn, chunk)
+    else this.keep(conn, chunk)
+    if (loan !== undefined) loan.over(chunk)
   }
 
   /** Everything but received bytes. */

@@ -33,7 +33,7 @@ export interface AsyncEventHandler {
   onAccept?(conn: ConnCtx): unknown
   /**
    * Bytes were received. The chunk is the user's for ever: it never changes and may be kept, and keeping it keeps the slab of received
-   * memory alive that it is a view of. When a promise is answered, the next chunk of this connection is delivered after it is settled,
+   * memory alive that it is a view of; unless the configuration says `receive: 'borrowed'`: then it is valid until this method returns. When a promise is answered, the next chunk of this connection is delivered after it is settled,
    * and receiving pauses when more than 256 KiB wait.
    */
   onData?(conn: ConnCtx, chunk: Buffer): unknown

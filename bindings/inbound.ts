@@ -391,7 +391,9 @@ export class Inbound {
     conn.dispatcher.port.submit(PAUSE, conn.slot, conn.generation, 0, 0, 0, 0)
   }
 
-  private append(chunk: Buffer): void {
+  private append(received: Buffer): void {
+    // What is only lent has to be copied to be kept.
+    const chunk = this.conn.dispatcher.loan === undefined ? received : Buffer.from(received)
     this.buffered += chunk.length
     const pieces = this.rest.length
     const last = pieces > this.restAt ? this.rest[pieces - 1]! : this.first

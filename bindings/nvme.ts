@@ -170,7 +170,7 @@ export function requireDevice(device: unknown): NvmeDevice {
  * `maxDevices` are open; `ERR_RINGLINE_NO_RUNTIME`; or the signal's reason
  */
 export async function openNvmeDevice(path: string, namespace: number, options?: NvmeOpenOptions): Promise<NvmeDevice> {
-  const { devices } = currentWorker('openNvmeDevice')
+  const { devices } = currentWorker('openNvmeDevice').storage
   return await waitForOpen<NvmeDevice>(devices, options, (outcome) =>
     NvmeDevice.begin(devices, path, namespace, outcome),
   )

@@ -82,7 +82,7 @@ export class Outbound {
       const queued = conn.sending.waiting > 0 ? -1 : this.put(conn, bytes, WATCH)
       if (queued === 0) return Promise.resolve(0)
       if (queued > 0) return conn.sending.watch(conn.queued, queued)
-      const promise = this.queue.enqueue(conn, typeof bytes === 'string' ? Buffer.from(bytes) : bytes)
+      const promise = this.queue.enqueue(conn, typeof bytes === 'string' ? Buffer.from(bytes) : this.lasting(bytes))
       this.pumpSoon()
       return promise
     } catch (error) {
@@ -95,7 +95,7 @@ export class Outbound {
     conn.sending ??= new Sending()
     if (conn.sending.waiting === 0 && this.putBytes(conn, bytes, 0) >= 0) return
     // The pipe tells when the connection breaks; of this part alone nobody wants to hear.
-    this.queue.enqueue(conn, bytes).catch(() => {})
+    this.queue.enqueue(conn, this.lasting(bytes)).catch(() => {})
     this.pumpSoon()
   }
 
@@ -156,6 +156,7 @@ export class Outbound {
    * @returns the number of bytes, or -n when n free slots would be needed
    */
   putBytes(conn: ConnCtx, bytes: Uint8Array, flags: number): number {
+    this.dispatcher.loan?.check(bytes)
     const length = byteLengthOf(bytes)
     if (length === 0) {
       requireAttached(bytes)
@@ -267,11 +268,20 @@ export class Outbound {
     return length
   }
 
+  /** Bytes that stay as they are while they wait: those that are lent to a handler are copied. */
+  private lasting(bytes: Uint8Array): Uint8Array {
+    const { loan } = this.dispatcher
+    if (loan === undefined) return bytes
+    loan.check(bytes)
+    return loan.keep(bytes)
+  }
+
   /** Sends received memory from where it lies, when it is memory of a live slab and not too much of it is under way. */
   private putChunk(conn: ConnCtx, bytes: Uint8Array, length: number, flags: number): boolean {
     const memory = bufferOf(bytes)
-    const { slabs, port } = this.dispatcher
-    const name = slabs.nameOf(memory)
+    const { slabs, port, loan } = this.dispatcher
+    // What is lent goes back when the handler has returned: the worker must hear of the send by then.
+    const name = loan === undefined ? slabs.nameOf(memory) : port.canSubmit() ? loan.place(bytes) : undefined
     if (name === undefined || !this.reserveChunk(conn, length)) return false
     const { slab, use } = name
     const record = port.submit(SEND_CHUNK, conn.slot, conn.generation, slab, byteOffsetOf(bytes), length, flags | use)

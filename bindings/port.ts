@@ -127,6 +127,11 @@ export class Port {
     return at
   }
 
+  /** Whether a record that is submitted now will be published with the next batch. */
+  canSubmit(): boolean {
+    return this.overflow.length === 0 && this.hasRoom()
+  }
+
   /** Sets bits in a word of the record submitted last, which waits for room in the ring. */
   amendWaiting(word: number, bits: number): void {
     const at = this.overflow.length - words.RECORD_WORDS + word

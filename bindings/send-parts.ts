@@ -97,7 +97,7 @@ export type Checked = { bytes: Uint8Array; place: Place | undefined; length: num
  * @returns the number of bytes
  */
 export function queueParts(conn: ConnCtx, parts: readonly Checked[], release: Release, chained: boolean): number {
-  const { outbound, guards } = conn.dispatcher
+  const { outbound, storage } = conn.dispatcher
   requireRoom(conn, parts)
   if (chained) outbound.beginChain(conn)
   let total = 0
@@ -106,7 +106,7 @@ export function queueParts(conn: ConnCtx, parts: readonly Checked[], release: Re
     let flags = isLast ? WATCH : 0
     if (chained) flags |= isLast ? CHAIN_END : LINK_END
     if (part.place === undefined) outbound.putBytes(conn, part.bytes, flags)
-    else outbound.putGuard(conn, part.bytes, part.place, guards.begin(part.place.memory, release), flags)
+    else outbound.putGuard(conn, part.bytes, part.place, storage.guards.begin(part.place.memory, release), flags)
     // A link must not grow by what is sent after it.
     if (chained) outbound.uncork(conn)
     total += part.length
@@ -122,14 +122,15 @@ export function settled(conn: ConnCtx, total: number): Promise<number> {
 }
 
 function requireRoom(conn: ConnCtx, parts: readonly Checked[]): void {
-  const { outbound, guards } = conn.dispatcher
+  const { outbound, loan, storage } = conn.dispatcher
+  for (const { bytes, place } of parts) if (place === undefined) loan?.check(bytes)
   if ((conn.flags & SENDS_REFUSED) !== 0) throw outbound.unsendable(conn)
   const { slotSize } = outbound.pool
   const copies = parts.filter((part) => part.place === undefined)
   const slots = copies.reduce((sum, part) => sum + Math.ceil(part.length / slotSize), 0)
   const overtakes = conn.sending !== undefined && conn.sending.waiting > 0
   if (overtakes || outbound.pool.available(slots) < slots) throw outbound.refuse(conn, slots, overtakes)
-  requireGuards(parts.length - copies.length, guards.left, guards.limit)
+  requireGuards(parts.length - copies.length, storage.guards.left, storage.guards.limit)
 }
 
 /** Checks every part before anything is queued; empty ones are left out. */

@@ -3,6 +3,7 @@
  * slab is the worker's business, and how long a slab lives is decided by who still holds a view of it.
  */
 
+import type { Loan } from './loan.js'
 import { FastBuffer, type NativePort } from './port.js'
 import { SLAB_GENERATION_SHIFT } from './protocol.js'
 
@@ -20,10 +21,13 @@ export class Slabs {
   private readonly base: number
   private readonly memory: (ArrayBuffer | undefined)[] = []
   private readonly names = new WeakMap<ArrayBufferLike, SlabName>()
+  private readonly loan: Loan | undefined
 
-  constructor(native: NativePort, base: number) {
+  /** Slabs from number `base` on; with a loan, their memory is lent and not owned. */
+  constructor(native: NativePort, base: number, loan: Loan | undefined) {
     this.native = native
     this.base = base
+    this.loan = loan
   }
 
   /** A view of received bytes. */
@@ -40,7 +44,12 @@ export class Slabs {
     }
   }
 
-  /** Which slab this memory is, if it is one. The name stays valid when the slab is retired. */
+  /** The memory of a slab that a record has named. */
+  memoryOf(slab: number): ArrayBufferLike | undefined {
+    return this.memory[slab - this.base]
+  }
+
+  /** Which slab this memory is, if it is one and owned. The name stays valid when the slab is retired. */
   nameOf(memory: ArrayBufferLike): SlabName | undefined {
     return this.names.get(memory)
   }
@@ -56,7 +65,9 @@ export class Slabs {
     // without one at its exit, then aborts the process.
     const memory = this.native.wrapSlab(slab)
     this.memory[slab - this.base] = memory
-    this.names.set(memory, { slab, use: this.native.slabGeneration(slab) << SLAB_GENERATION_SHIFT })
+    // Lent memory is in another use each time it is lent.
+    if (this.loan !== undefined) this.loan.lendFrom(memory)
+    else this.names.set(memory, { slab, use: this.native.slabGeneration(slab) << SLAB_GENERATION_SHIFT })
     return memory
   }
 }

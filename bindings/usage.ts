@@ -26,7 +26,8 @@ export interface WorkerUsage {
 
 /** Counts what a worker has in use. */
 export function usageOf(dispatcher: Dispatcher): WorkerUsage {
-  const { connections, connector, outbound, guards, datagrams, timers, tasks, files, devices } = dispatcher
+  const { connections, connector, outbound, datagrams, timers, tasks, storage } = dispatcher
+  const { guards, files, devices } = storage
   return {
     connections,
     connects: connector.pending,

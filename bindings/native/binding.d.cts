@@ -61,6 +61,8 @@ export declare function allocMemory(bytes: number, alignment: number): Allocated
 export interface AttachOptions {
   /** Whether the handler wants ticks. */
   tick: boolean
+  /** Whether the handler gives back what it receives when it returns. */
+  borrows: boolean
 }
 
 /** Starts the ring thread of a worker in this environment; returns when its ring stands. */

@@ -9,8 +9,9 @@ class TcpProxy implements AsyncEventHandler {
   }
 
   async onAccept(client: ConnCtx): Promise<void> {
-    using server = await client.connect(upstream)
+    const server = await client.connect(upstream)
     await Promise.allSettled([client.pipe(server), server.pipe(client)])
+    server.close()
   }
 }
 

@@ -6,6 +6,7 @@
 //! long JavaScript is busy. Nothing is dropped.
 
 mod events;
+mod received;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use ringline_ring::Kernel;
 
 use crate::datagrams::{Arrival, Datagrams, Waiting};
 use crate::disk::{self, Disk};
+use crate::lent::Lent;
 use crate::memory::KnownMemory;
 use crate::protocol::{LOCAL, PEER, Record, completion, control, storage};
 use crate::send_slots::SendSlots;
@@ -114,6 +116,8 @@ pub(crate) struct Bridge<K: Kernel> {
     ring: Producer,
     slots: SendSlots,
     exports: Exports,
+    /// What JavaScript borrows, if it does; otherwise chunks are its own.
+    lent: Option<Lent>,
     datagrams: Datagrams,
     timers: Timers,
     pending: VecDeque<Event>,
@@ -145,12 +149,13 @@ pub(crate) struct Bridge<K: Kernel> {
 
 impl<K: Kernel> Bridge<K> {
     /// The bridge of a worker that has not turned yet.
-    pub(crate) fn new(driver: &Driver<K>, memory: Arc<SharedMemory>, offers: OfferedSlabs) -> Self {
+    pub(crate) fn new(driver: &Driver<K>, memory: Arc<SharedMemory>, offers: OfferedSlabs, borrows: bool) -> Self {
         let send_slots = driver.send_memory().slots();
         Self {
             ring: Producer::new(Arc::clone(&memory), Place::COMPLETIONS),
             slots: SendSlots::new(Arc::clone(&memory), send_slots),
             exports: Exports::new(offers.clone(), 0),
+            lent: borrows.then(Lent::default),
             datagrams: Datagrams::new(driver, Arc::clone(&memory), offers),
             timers: Timers::default(),
             memory,
@@ -331,11 +336,7 @@ impl<K: Kernel> Bridge<K> {
         if self.datagrams.wants_trim() {
             driver.trim_later();
         }
-        let hold = self.has_pending();
-        if hold != self.holding {
-            self.holding = hold;
-            driver.hold_receive_buffers(hold);
-        }
+        self.hold_or_not(driver);
     }
 
     /// Asks JavaScript to ring when it has made room, and looks once more.
@@ -422,15 +423,6 @@ impl<K: Kernel> Bridge<K> {
             }
             Event::Ready(record) => self.push(record),
         }
-    }
-
-    #[inline]
-    fn write_received(&mut self, driver: &mut Driver<K>, conn: ConnToken, chunk: Chunk) {
-        if !self.exports.is_offered(chunk.slab()) {
-            self.exports.offer(driver.share(&chunk));
-        }
-        self.write_conn(completion::DATA, conn, [chunk.slab(), chunk.offset(), chunk.len(), 0, 0]);
-        driver.release(chunk);
     }
 
     #[inline]

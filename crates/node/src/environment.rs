@@ -18,13 +18,14 @@ use ringline::cluster::Member;
 use ringline::driver::{Driver, SendMemory};
 use ringline_ring::Uring;
 
+use crate::AttachOptions;
 use crate::doorbell::JsDoorbell;
 use crate::errors::Failure;
 use crate::mailbox::Mailbox;
 use crate::registry::Registered;
 use crate::shared_memory::SharedMemory;
 use crate::slabs::OfferedSlabs;
-use crate::worker::{Sleeper, Worker};
+use crate::worker::{Sleeper, Wishes, Worker};
 
 /// Stack of a ring thread. Its deepest frames are those of the driver; what is not touched costs nothing.
 const STACK_BYTES: usize = 1 << 20;
@@ -59,7 +60,7 @@ pub(crate) fn attach(
     env: &Env,
     cluster: &Registered,
     worker: u32,
-    tick: bool,
+    options: &AttachOptions,
     callback: &Function<'_, (), ()>,
 ) -> Result<Started, Failure> {
     let member = cluster.enter(worker)?;
@@ -72,7 +73,10 @@ pub(crate) fn attach(
     let plan = Plan {
         config: config.clone(),
         member,
-        tick_ns: if tick { config.tick_timeout_us.saturating_mul(1000) } else { 0 },
+        wishes: Wishes {
+            tick_ns: if options.tick { config.tick_timeout_us.saturating_mul(1000) } else { 0 },
+            borrows: options.borrows,
+        },
         memory: Arc::clone(&memory),
         offers: offers.clone(),
         mailbox: Arc::clone(&mailbox),
@@ -164,7 +168,7 @@ unsafe extern "C" fn stop_at_end(data: *mut c_void) {
 struct Plan {
     config: Config,
     member: Member<OwnedFd>,
-    tick_ns: u64,
+    wishes: Wishes,
     memory: Arc<SharedMemory>,
     offers: OfferedSlabs,
     mailbox: Arc<Mailbox>,
@@ -186,7 +190,7 @@ impl Plan {
         member.reachable_by(driver.doorbell());
         member.ready();
         let send_memory = Arc::clone(driver.send_memory());
-        let worker = Worker::new(driver, self.memory, self.offers, mailbox, member, doorbell, self.tick_ns);
+        let worker = Worker::new(driver, self.memory, self.offers, mailbox, member, doorbell, self.wishes);
         // Who waits for this joins the thread when it gives up.
         let _ = ready.send(Ok(send_memory));
         worker.run();
@@ -194,7 +198,8 @@ impl Plan {
 
     /// The driver, with its UDP sockets.
     fn make_driver(&self) -> Result<Driver<Uring>, Failure> {
-        let mut driver = assemble(&self.config, self.member.index(), HostKind::JavaScript)?;
+        let host = if self.wishes.borrows { HostKind::BorrowingJavaScript } else { HostKind::JavaScript };
+        let mut driver = assemble(&self.config, self.member.index(), host)?;
         for &address in &self.config.udp_bind {
             driver.bind_udp(address).map_err(|error| Failure::system(&error, "bind", Some(address)))?;
         }

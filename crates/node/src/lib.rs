@@ -26,6 +26,7 @@ mod errno;
 mod errors;
 mod external_memory;
 mod guards;
+mod lent;
 mod mailbox;
 mod memory;
 mod pipes;
@@ -115,6 +116,8 @@ pub struct BoundAddress {
 pub struct AttachOptions {
     /// Whether the handler wants ticks.
     pub tick: bool,
+    /// Whether the handler gives back what it receives when it returns.
+    pub borrows: bool,
 }
 
 /// Memory that commands can name.
@@ -186,7 +189,7 @@ pub fn attach_worker<'env>(
     doorbell: Function<'env, (), ()>,
 ) -> Result<ClassInstance<'env, Port>> {
     let started = registry::find(cluster)
-        .and_then(|cluster| environment::attach(env, &cluster, worker, options.tick, &doorbell))
+        .and_then(|cluster| environment::attach(env, &cluster, worker, &options, &doorbell))
         .map_err(|failure| failure.into_js(env))?;
     Port::create(env, &started).inspect_err(|_| started.attachment.detach(env))
 }

@@ -80,7 +80,8 @@ pub(crate) mod completion {
         /// A requested connection could not be made: a = errno, b = the request. ETIMEDOUT when its time was up,
         /// ECANCELED when it was cancelled, 0 when the worker has no free connection slot.
         CONNECT_FAILED = 4;
-        /// Bytes arrived: a = slab, b = offset, c = length.
+        /// Bytes arrived: a = slab, b = offset, c = length, d = generation of the slab. JavaScript that borrows has them until
+        /// it says that the record was read.
         DATA = 5;
         /// No further DATA names slab a until it is wrapped anew: JavaScript forgets its ArrayBuffer.
         SLAB_RETIRED = 6;

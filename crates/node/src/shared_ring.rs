@@ -132,6 +132,12 @@ impl Producer {
         self.tail
     }
 
+    /// How far the consumer says that it has read.
+    #[inline]
+    pub(crate) fn read(&self) -> u32 {
+        self.memory.control(self.place.head).load(Ordering::Acquire)
+    }
+
     /// Whether the consumer has read everything up to `position`, which was an earlier [`position`](Self::position).
     pub(crate) fn consumed(&mut self, position: u32) -> bool {
         self.head = self.memory.control(self.place.head).load(Ordering::Acquire);

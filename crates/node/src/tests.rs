@@ -1,6 +1,7 @@
 //! Whole ring threads on the real kernel, with a stand-in for JavaScript on the far side of the shared memory.
 
 mod back_pressure;
+mod borrowed;
 mod far_side;
 mod lifetime;
 mod malformed;

@@ -35,6 +35,15 @@ const TICK: u64 = 1;
 /// Key of the timer that ends a shutdown.
 const GRACE: u64 = 2;
 
+/// What a handler wants of its worker.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wishes {
+    /// Nanoseconds between ticks; 0 = none.
+    pub(crate) tick_ns: u64,
+    /// It gives back what it receives when it returns.
+    pub(crate) borrows: bool,
+}
+
 /// The JavaScript environment of a worker, as the worker wakes it.
 pub(crate) trait Sleeper {
     /// Wakes it.
@@ -90,7 +99,7 @@ pub(crate) struct Worker<K: Kernel, S> {
 }
 
 impl<K: Kernel, S: Sleeper> Worker<K, S> {
-    /// A worker around a new driver. It ticks every `tick_ns` nanoseconds unless that is 0.
+    /// A worker around a new driver.
     pub(crate) fn new(
         mut driver: Driver<K>,
         memory: Arc<SharedMemory>,
@@ -98,9 +107,10 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
         mailbox: Arc<Mailbox>,
         member: Member<K::Socket>,
         sleeper: S,
-        tick_ns: u64,
+        wishes: Wishes,
     ) -> Self {
-        let mut bridge = Bridge::new(&driver, Arc::clone(&memory), offers);
+        let Wishes { tick_ns, borrows } = wishes;
+        let mut bridge = Bridge::new(&driver, Arc::clone(&memory), offers, borrows);
         // What came before the doorbell was there has not rung it.
         bridge.rung = true;
         if tick_ns > 0 {
@@ -179,7 +189,9 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
     /// When the worker cannot go on. It is then only good for being dropped.
     #[inline]
     pub(crate) fn act(&mut self, wait: Wait) -> Result<Progress, Broken> {
+        self.bridge.note_read();
         self.commands.run(&mut self.driver, &mut self.bridge).map_err(Broken::Protocol)?;
+        self.bridge.take_back(&mut self.driver);
         // What commands have answered, and slots of sends that were refused: nothing that there is room for may wait to be
         // told while this thread blocks.
         if self.bridge.has_pending() {
@@ -226,7 +238,7 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
         // Either this sees the tail that JavaScript published, or JavaScript sees the flag after it has published.
         fence(Ordering::SeqCst);
         // Who rings needs no such care: a doorbell that was rung before the wait ends it as well.
-        if self.commands.waiting() {
+        if self.commands.waiting() || self.bridge.has_been_read() {
             asleep.store(0, Ordering::Relaxed);
             return false;
         }

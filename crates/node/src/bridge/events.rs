@@ -78,7 +78,10 @@ impl<K: Kernel> Host<K> for Bridge<K> {
     }
 
     fn slab_retired(&mut self, slab: u32) {
-        self.retired.push(slab);
+        // JavaScript that borrows keeps its one ArrayBuffer of a slab for all of the slab's uses.
+        if self.lent.is_none() {
+            self.retired.push(slab);
+        }
     }
 
     fn closed(&mut self, conn: ConnToken, error: Option<io::Error>) {

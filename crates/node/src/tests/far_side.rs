@@ -20,7 +20,7 @@ use crate::protocol::{Record, completion, control, flag, submission};
 use crate::shared_memory::{Part, SharedMemory};
 use crate::shared_ring::{Consumer, Place, Producer};
 use crate::slabs::OfferedSlabs;
-use crate::worker::{Sleeper, Worker};
+use crate::worker::{Sleeper, Wishes, Worker};
 
 /// Everything a test waits for happens within this time, or the test fails.
 pub(super) const LIMIT: Duration = Duration::from_secs(20);
@@ -61,6 +61,8 @@ pub(super) struct FarSide {
     pub(super) submissions: Producer,
     pub(super) free: Vec<u32>,
     pub(super) rings: Arc<AtomicU32>,
+    /// Records count as read only when the test says so.
+    pub(super) holds_records: bool,
     free_head: u32,
     bell: Receiver<()>,
     thread: Option<JoinHandle<()>>,
@@ -75,11 +77,11 @@ pub(super) struct Conn {
 
 impl FarSide {
     pub(super) fn start() -> Self {
-        Self::start_with(0, 0)
+        Self::start_with(0, Wishes::default())
     }
 
-    /// Starts a worker whose doorbell panics that often first, and that ticks if `tick_ns` is not 0.
-    pub(super) fn start_with(panics: u32, tick_ns: u64) -> Self {
+    /// Starts a worker whose doorbell panics that often first.
+    pub(super) fn start_with(panics: u32, wishes: Wishes) -> Self {
         let memory = SharedMemory::new(SEND_SLOTS, CONNECTIONS).unwrap();
         let (offers, mailbox, cluster) = (OfferedSlabs::default(), Arc::<Mailbox>::default(), Cluster::new(1));
         let (sender, bell) = mpsc::channel();
@@ -90,12 +92,12 @@ impl FarSide {
         let thread = thread::spawn({
             let (memory, offers, mailbox) = (Arc::clone(&memory), offers.clone(), Arc::clone(&mailbox));
             move || {
-                let driver = driver();
+                let driver = driver(wishes.borrows);
                 mailbox.open(driver.doorbell());
                 member.reachable_by(driver.doorbell());
                 member.ready();
                 ready.send(Arc::clone(driver.send_memory())).unwrap();
-                Worker::new(driver, memory, offers, mailbox, member, sleeper, tick_ns).run();
+                Worker::new(driver, memory, offers, mailbox, member, sleeper, wishes).run();
             }
         });
         Self {
@@ -109,6 +111,7 @@ impl FarSide {
             mailbox,
             cluster,
             rings,
+            holds_records: false,
             bell,
             thread: Some(thread),
         }
@@ -144,11 +147,18 @@ impl FarSide {
     pub(super) fn poll(&mut self) -> Option<Record> {
         self.completions.refresh().unwrap();
         let record = self.completions.pop();
+        if !self.holds_records {
+            self.release();
+        }
+        record
+    }
+
+    /// Says that the records taken so far have been read.
+    pub(super) fn release(&mut self) {
         self.completions.release();
         if self.memory.control(control::WANTS_ROOM).swap(0, Ordering::SeqCst) == 1 {
             self.mailbox.wake();
         }
-        record
     }
 
     /// The next record of that kind; addresses, retired slabs and progress of sends may come before it.
@@ -247,7 +257,7 @@ impl Drop for FarSide {
     }
 }
 
-fn driver() -> Driver<Uring> {
+fn driver(borrows: bool) -> Driver<Uring> {
     let config = ConfigBuilder::new()
         .workers(1)
         .pin_to_core(false)
@@ -258,5 +268,6 @@ fn driver() -> Driver<Uring> {
         .send_copy_slot_size(SLOT_SIZE)
         .build()
         .unwrap();
-    assemble(&config, 0, HostKind::JavaScript).unwrap()
+    let host = if borrows { HostKind::BorrowingJavaScript } else { HostKind::JavaScript };
+    assemble(&config, 0, host).unwrap()
 }

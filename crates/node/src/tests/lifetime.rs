@@ -8,6 +8,7 @@ use super::far_side::FarSide;
 use crate::mailbox::Letter;
 use crate::protocol::{completion, submission};
 use crate::slabs::NotOffered;
+use crate::worker::Wishes;
 
 #[test]
 fn a_shutdown_closes_connections_with_fin_frees_the_port_and_says_so_last() {
@@ -53,7 +54,7 @@ fn a_stop_ends_the_thread_with_connections_open_and_commands_unread() {
 
 #[test]
 fn a_panic_on_the_ring_thread_is_told_and_goes_no_further() {
-    let mut side = FarSide::start_with(1, 0);
+    let mut side = FarSide::start_with(1, Wishes::default());
     let address = side.listen();
     // The record of this connection rings the doorbell, which panics.
     side.memory.control(crate::protocol::control::JS_ASLEEP).store(1, Ordering::SeqCst);

@@ -8,6 +8,7 @@ use super::far_side::{Conn, FarSide, SEND_SLOTS, SLOT_SIZE};
 use crate::mailbox::Letter;
 use crate::protocol::{Record, completion, flag, submission};
 use crate::shared_memory::Part;
+use crate::worker::Wishes;
 
 #[test]
 fn received_bytes_are_sent_back_from_slots_and_from_their_slab() {
@@ -149,7 +150,7 @@ fn notifications_that_were_not_read_yet_count_as_one() {
 
 #[test]
 fn an_unread_tick_is_not_followed_by_another() {
-    let mut side = FarSide::start_with(0, 200_000);
+    let mut side = FarSide::start_with(0, Wishes { tick_ns: 200_000, ..Wishes::default() });
     side.wait_for(completion::TICK);
     side.wait_for(completion::TICK);
     // Ten more would have come by the time that a notification has gone round ten times.

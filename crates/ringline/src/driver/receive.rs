@@ -78,6 +78,17 @@ impl<K: Kernel> Driver<K> {
         self.buffers.slabs().share(chunk)
     }
 
+    /// A handle that keeps the memory of a chunk's slab mapped, whatever becomes of the chunk: later its bytes are others.
+    pub fn share_lasting(&self, chunk: &Chunk) -> SlabHandle {
+        self.buffers.slabs().share_lasting(chunk)
+    }
+
+    /// The [generation](SlabHandle::generation) of a chunk's slab.
+    #[inline]
+    pub fn chunk_generation(&self, chunk: &Chunk) -> u32 {
+        self.buffers.slabs().generation(chunk)
+    }
+
     /// A chunk over bytes that were received earlier into a slab that is still held by a handle of that
     /// [generation](SlabHandle::generation). None when it is not, or the range was never received.
     pub fn reclaim_chunk(&mut self, slab: u32, generation: u32, offset: u32, len: u32) -> Option<Chunk> {

@@ -88,13 +88,20 @@ impl Returned {
 pub struct SlabHandle {
     shared: Arc<Shared>,
     generation: u32,
+    /// Whether it keeps the slab from being written again, or only mapped.
+    holds: bool,
 }
 
 impl SlabHandle {
     /// A handle on this use of a slab.
     pub(super) fn new(shared: &Arc<Shared>, generation: u32) -> Self {
         shared.handles.fetch_add(1, Ordering::Relaxed);
-        Self { shared: Arc::clone(shared), generation }
+        Self { shared: Arc::clone(shared), generation, holds: true }
+    }
+
+    /// A handle that only keeps the slab's memory mapped: the slab goes on to be used while it exists.
+    pub(super) fn lasting(shared: &Arc<Shared>, generation: u32) -> Self {
+        Self { shared: Arc::clone(shared), generation, holds: false }
     }
 
     /// The first byte of the slab. Only bytes that were received may be read through it.
@@ -120,13 +127,14 @@ impl SlabHandle {
 
 impl Clone for SlabHandle {
     fn clone(&self) -> Self {
-        Self::new(&self.shared, self.generation)
+        let like = if self.holds { Self::new } else { Self::lasting };
+        like(&self.shared, self.generation)
     }
 }
 
 impl Drop for SlabHandle {
     fn drop(&mut self) {
-        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.holds && self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.shared.returned.add(self.shared.number);
         }
     }

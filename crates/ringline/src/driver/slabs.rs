@@ -253,6 +253,18 @@ impl Slabs {
         SlabHandle::new(&slab.shared, slab.generation)
     }
 
+    /// A handle that keeps the slab of a chunk mapped, for good, and does not keep it from being used again.
+    pub(super) fn share_lasting(&self, chunk: &Chunk) -> SlabHandle {
+        let slab = &self.slabs[chunk.slab as usize];
+        SlabHandle::lasting(&slab.shared, slab.generation)
+    }
+
+    /// The use of its slab that a chunk is of.
+    #[inline]
+    pub(super) fn generation(&self, chunk: &Chunk) -> u32 {
+        self.slabs[chunk.slab as usize].generation
+    }
+
     fn free_if_unused(&mut self, number: u32) {
         let slab = &mut self.slabs[number as usize];
         if slab.state == State::Retired && slab.chunks == 0 && !slab.shared.is_held() {
