@@ -6,10 +6,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import {
+  type AsyncEventHandler,
   allocAligned,
   type DirectIoCompletion,
   type DirectIoConfig,
-  type DirectIoFile,
+  type DriverCtx,
   directIoFsync,
   directIoRead,
   directIoWrite,
@@ -128,38 +129,56 @@ test.serial('a handler begins operations by number and is told of their end', as
   const path = join(directory(t), 'by-number')
   const told: DirectIoCompletion[] = []
   const begun: number[] = []
-  const buffer = allocAligned(BLOCK)
-  const server = await runtime(
-    t,
-    {},
-    {
-      onNotify: (driver: { openDirectIoFile(path: string, options: object): number }) =>
-        void begun.push(driver.openDirectIoFile(path, { create: true })),
-      onDirectIo: (
-        driver: {
-          directIoWrite(file: DirectIoFile, offset: number, buffer: Buffer): number
-          directIoFsync(file: DirectIoFile): number
-        },
-        completion: DirectIoCompletion,
-      ) => {
-        told.push(completion)
-        const { file, op } = completion
-        if (op === 'open') begun.push(driver.directIoWrite(file as DirectIoFile, 0, buffer.fill(3)))
-        if (op === 'write') begun.push(driver.directIoFsync(file as DirectIoFile))
-      },
+  const [written, read] = [allocAligned(BLOCK).fill(3), allocAligned(BLOCK)]
+  const handler: AsyncEventHandler = {
+    onNotify: (driver) => void begun.push(driver.openDirectIoFile(path, { create: true })),
+    onDirectIo(driver, completion) {
+      told.push(completion)
+      const file = completion.file!
+      if (completion.op === 'open') begun.push(driver.directIoWrite(file, 0, written))
+      else if (completion.op === 'write') begun.push(driver.directIoFsync(file))
+      else if (completion.op === 'fsync') begun.push(driver.directIoRead(file, 0, read))
+      else driver.closeDirectIoFile(file)
     },
-  )
+  }
+  const server = await runtime(t, { maxFiles: 1 }, handler)
   server.notify()
-  await until(() => told.length === 3)
+  await until(() => told.length === 4)
   t.deepEqual(
     told.map(({ op, seq, result, error }) => ({ op, seq, result, error })),
     [
       { op: 'open', seq: begun[0], result: 0, error: undefined },
       { op: 'write', seq: begun[1], result: BLOCK, error: undefined },
       { op: 'fsync', seq: begun[2], result: 0, error: undefined },
+      { op: 'read', seq: begun[3], result: BLOCK, error: undefined },
     ],
   )
   t.deepEqual(readFileSync(path), Buffer.alloc(BLOCK, 3))
+  t.is(told[3]?.buffer, read)
+  t.deepEqual(Buffer.from(read), Buffer.alloc(BLOCK, 3))
+  const [{ file }] = told as [DirectIoCompletion]
+  t.true(told.every((completion) => completion.file === file))
+  await file?.close()
+  await (await openDirectIoFile(path)).close()
+})
+
+test.serial('a handler is told under the number of an operation why it has failed', async (t) => {
+  const told: DirectIoCompletion[] = []
+  let seq = 0
+  const server = await runtime(
+    t,
+    {},
+    {
+      onNotify: (driver: DriverCtx) => {
+        seq = driver.openDirectIoFile('/nonexistent/file')
+      },
+      onDirectIo: (_driver: DriverCtx, completion: DirectIoCompletion) => void told.push(completion),
+    },
+  )
+  server.notify()
+  await until(() => told.length === 1)
+  t.like(told[0], { file: undefined, op: 'open', seq, result: 0 })
+  t.is(told[0]?.error?.code, 'ENOENT')
 })
 
 test.serial('ending a runtime with reads in flight settles them and leaves no descriptor behind', async (t) => {

@@ -6,14 +6,19 @@ import { createServer, type Server as NetServer } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
 import {
   type AsyncEventHandler,
+  allocAligned,
   allocGuard,
   type ConnCtx,
   type ConnToken,
   type DriverCtx,
+  type NvmeCompletion,
+  NvmeOp,
   ParseResult,
   type Server,
 } from 'ringline'
-import { accepted, dial, readAll, readBytes, serve, testConfig, until } from './serving.js'
+import * as words from '../dist/protocol.js'
+import { FakePort } from './fake-port.js'
+import { accepted, dial, IDLE, readAll, readBytes, serve, testConfig, until } from './serving.js'
 
 type Use<T> = (driver: DriverCtx) => T
 
@@ -141,15 +146,7 @@ test.serial('usage counts what is in use, and goes back to where it was', async 
   const { conn, socket, run, token } = await inNotify(t)
   socket.pause()
   const before = await run((driver) => driver.usage())
-  t.like(before, {
-    connections: 1,
-    sendSlots: 0,
-    guards: 0,
-    timers: 0,
-    spawnedTasks: 0,
-    connects: 0,
-    diskOperations: 0,
-  })
+  t.like(before, { ...IDLE, connections: 1 })
   const guard = allocGuard(32 * 1024 * 1024)
   const sent = await run((driver) => {
     driver.send(token, 'x')
@@ -225,4 +222,57 @@ test.serial('a stale token is refused by everything, and touches nobody', async 
     await until(() => outcomes.length > before)
     t.is(outcomes.at(-1), 'ERR_RINGLINE_INVALID_ARGUMENT')
   }
+})
+
+test('NVMe commands of a handler method come back under their numbers', async (t) => {
+  const told: NvmeCompletion[] = []
+  const handler = { onNvme: (_driver: unknown, completion: NvmeCompletion) => void told.push(completion) }
+  const nvme = { maxDevices: 1, maxCommandsInFlight: 4 }
+  const port = new FakePort(handler as never, { storage: { sendSlabSlots: 1, directIo: undefined, nvme } })
+  const driver = port.dispatcher.driver as unknown as DriverCtx
+  const opened = driver.openNvmeDevice('/dev/ng0n1', 1)
+  port.post(words.DEVICE_OPENED, 3, 9, 1, 512, 0, 1000, 0)
+  await port.settle()
+  const { device } = told[0]!
+  t.like(told[0], { op: NvmeOp.Open, seq: opened, result: 0, error: undefined })
+  t.like(device, { blockSize: 512, blocks: 1000 })
+
+  const buffer = allocAligned(1024)
+  const seqs = [
+    driver.nvmeWrite(device!, 7, 2, buffer),
+    driver.nvmeRead(device!, 7, 2, buffer),
+    driver.nvmeFlush(device!),
+  ]
+  await port.settle()
+  const commands = port.take()
+  t.deepEqual(
+    commands.map(({ kind, slot, generation, values: [, , blocks, low] }) => [
+      kind,
+      slot & 0xffff,
+      generation,
+      blocks,
+      low,
+    ]),
+    [
+      [words.DEVICE_WRITE, 3, 9, 2, 7],
+      [words.DEVICE_READ, 3, 9, 2, 7],
+      [words.DEVICE_FLUSH, 3, 9, 0, 0],
+    ],
+  )
+  // They end in another order than they were begun in.
+  for (const { slot, kind } of commands.toReversed()) {
+    port.post(words.COMMAND_DONE, 3, 9, slot >>> 16, kind === words.DEVICE_FLUSH ? 0 : 1024)
+  }
+  await port.settle()
+  t.deepEqual(
+    told.slice(1).map(({ op, seq, result, buffer: moved }) => [op, seq, result, moved === buffer]),
+    [
+      [NvmeOp.Flush, seqs[2], 0, false],
+      [NvmeOp.Read, seqs[1], 1024, true],
+      [NvmeOp.Write, seqs[0], 1024, true],
+    ],
+  )
+  driver.closeNvmeDevice(device!)
+  await port.settle()
+  t.like(port.take(), [{ kind: words.DEVICE_CLOSE, slot: 3, generation: 9 }])
 })

@@ -8,7 +8,25 @@ import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { ExecutionContext } from 'ava'
-import { type AsyncEventHandler, ConfigBuilder, type ConnCtx, RinglineBuilder, type Server } from 'ringline'
+import {
+  type AsyncEventHandler,
+  ConfigBuilder,
+  type ConnCtx,
+  RinglineBuilder,
+  type Server,
+  type WorkerUsage,
+} from 'ringline'
+
+/** What an idle worker has in use. */
+export const IDLE = {
+  connections: 0,
+  sendSlots: 0,
+  guards: 0,
+  timers: 0,
+  spawnedTasks: 0,
+  connects: 0,
+  diskOperations: 0,
+} satisfies Partial<WorkerUsage>
 
 /** A configuration for tests: one worker, on any core. */
 export function testConfig(): ConfigBuilder {

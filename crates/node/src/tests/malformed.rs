@@ -1,9 +1,10 @@
 //! Records that break the protocol, and records for connections that have gone.
 
 use std::io::Read;
+use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 
-use super::far_side::{CHAIN_LINKS, FarSide, SEND_SLOTS, SLOT_SIZE};
+use super::far_side::{CHAIN_LINKS, Conn, FarSide, SEND_SLOTS, SLOT_SIZE};
 use crate::protocol::size::SUBMISSION_RING_RECORDS;
 use crate::protocol::{Record, completion, control, flag, submission};
 
@@ -17,6 +18,19 @@ fn stopped_by(kind: u32, values: [u32; 5]) -> u32 {
     side.join();
     assert_eq!(client.read(&mut [0; 16]).unwrap_or(0), 0, "nothing was sent");
     errno
+}
+
+/// A client whose connection has the slot of one that has gone: the client, the past connection and its own.
+fn reused(side: &mut FarSide) -> (TcpStream, Conn, Conn) {
+    let address = side.listen();
+    let (client, past) = side.accept(address);
+    drop(client);
+    side.wait_for(completion::END);
+    side.command(submission::CLOSE, past);
+    side.wait_for(completion::CLOSED);
+    let (client, conn) = side.accept(address);
+    assert_eq!(conn.slot, past.slot);
+    (client, past, conn)
 }
 
 #[test]
@@ -63,14 +77,7 @@ fn a_chain_with_more_links_than_there_may_be_stops_the_worker() {
 #[test]
 fn a_chain_for_a_connection_that_has_gone_gives_its_slots_back() {
     let mut side = FarSide::start();
-    let address = side.listen();
-    let (client, past) = side.accept(address);
-    drop(client);
-    side.wait_for(completion::END);
-    side.command(submission::CLOSE, past);
-    side.wait_for(completion::CLOSED);
-    let (mut client, conn) = side.accept(address);
-    assert_eq!(conn.slot, past.slot);
+    let (mut client, past, conn) = reused(&mut side);
     for conn in [past, conn] {
         side.command(submission::SEND_CHAIN, conn);
         for end in [flag::LINK_END, flag::CHAIN_END] {
@@ -120,14 +127,7 @@ fn memory_that_was_never_received_is_not_sent() {
 #[test]
 fn commands_for_a_past_connection_do_nothing_but_give_slots_back() {
     let mut side = FarSide::start();
-    let address = side.listen();
-    let (client, past) = side.accept(address);
-    drop(client);
-    side.wait_for(completion::END);
-    side.command(submission::CLOSE, past);
-    side.wait_for(completion::CLOSED);
-    let (mut client, conn) = side.accept(address);
-    assert_eq!(conn.slot, past.slot);
+    let (mut client, past, conn) = reused(&mut side);
     for _ in 0..3 {
         side.send(past, b"not for you");
     }
