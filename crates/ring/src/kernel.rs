@@ -155,7 +155,11 @@ pub trait Kernel {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Takes ownership of the socket that a completion of [`Op::AcceptMultishot`] names in its result.
+    /// Ends every operation, and hands over each completion that has not been reaped: some name descriptors that nobody has
+    /// taken. Nothing may be pushed afterwards.
+    fn end(&mut self, each: &mut dyn FnMut(Completion));
+
+    /// Takes ownership of the descriptor that a completion of [`Op::AcceptMultishot`] or [`Op::Open`] names in its result.
     fn accepted(&mut self, result: u32) -> Self::Socket;
 
     /// Puts an accepted socket into the file table, and tells the address of the other side. The connection ends when both

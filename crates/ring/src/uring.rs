@@ -203,12 +203,12 @@ impl Uring {
     }
 
     /// Ends everything in flight and looks at every last completion; see the order of release.
-    fn end_all(&mut self) {
+    fn end_all(&mut self, each: &mut dyn FnMut(Completion)) {
         // What was never submitted is forgotten, but a submission thread takes it in any case.
         let never_submitted = if self.sqpoll { 0 } else { self.queues.queued() };
         let deadline = self.now() + RELEASE_NS_MAX;
         loop {
-            self.discard_completions();
+            self.reap_all(each);
             if self.in_flight <= never_submitted || self.now() > deadline {
                 return;
             }
@@ -220,9 +220,15 @@ impl Uring {
         }
     }
 
-    fn discard_completions(&mut self) {
-        let mut discarded = [Completion { tag: Tag::from_bits(0), result: 0, flags: 0 }; 32];
-        while self.reap(&mut discarded) == discarded.len() {}
+    fn reap_all(&mut self, each: &mut dyn FnMut(Completion)) {
+        let mut completions = [Completion { tag: Tag::from_bits(0), result: 0, flags: 0 }; 32];
+        loop {
+            let reaped = self.reap(&mut completions);
+            completions[..reaped].iter().copied().for_each(&mut *each);
+            if reaped < completions.len() {
+                return;
+            }
+        }
     }
 }
 
@@ -337,6 +343,10 @@ impl Kernel for Uring {
         Ok(bound)
     }
 
+    fn end(&mut self, each: &mut dyn FnMut(Completion)) {
+        self.end_all(each);
+    }
+
     #[inline]
     fn accepted(&mut self, result: u32) -> OwnedFd {
         // SAFETY: the caller passes the result of an accept, once; the kernel made that descriptor for us alone.
@@ -389,7 +399,7 @@ impl Kernel for Uring {
 
 impl Drop for Uring {
     fn drop(&mut self) {
-        self.end_all();
+        self.end_all(&mut |_| {});
         for group in &self.groups {
             let _ = self.queues.submitter().unregister_buf_ring(group.group());
         }

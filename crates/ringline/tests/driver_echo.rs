@@ -1,6 +1,6 @@
 //! The driver on the real kernel, with the smallest host that echoes.
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use ringline::driver::{Chunk, ConnToken, DiskLimits, Driver, DriverSettings, Host, Metrics};
-use ringline_ring::{Doorbell, RingSettings, SocketOptions, Uring, Wait};
+use ringline_ring::{Doorbell, Kernel, RingSettings, SocketOptions, Uring, Wait};
 
 #[derive(Default)]
 struct Echo {
@@ -40,6 +40,25 @@ impl Host<Uring> for Echo {
     fn doorbell(&mut self) {}
 }
 
+fn settings(receive_entries: u16, receive_buffer_size: u32) -> DriverSettings {
+    DriverSettings {
+        max_connections: 64,
+        udp_sockets_max: 0,
+        receive_entries,
+        receive_buffer_size,
+        receive_group: 0,
+        receive_for_keeps: true,
+        send_slots: 16,
+        send_slot_size: 16384,
+        guards_max: 4,
+        zero_copy_threshold: 4096,
+        sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
+        disk: DiskLimits::default(),
+        chain_links_max: 16,
+        flush_interval_ns: 100_000,
+    }
+}
+
 struct Outcome {
     closed: Vec<Option<i32>>,
     open: u32,
@@ -65,22 +84,7 @@ impl Server {
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
-            let settings = DriverSettings {
-                max_connections: 64,
-                udp_sockets_max: 0,
-                receive_entries,
-                receive_buffer_size,
-                receive_group: 0,
-                receive_for_keeps: true,
-                send_slots: 16,
-                send_slot_size: 16384,
-                guards_max: 4,
-                zero_copy_threshold: 4096,
-                sockets: SocketOptions { nodelay: true, backlog: 64, reuse_port: false },
-                disk: DiskLimits::default(),
-                chain_links_max: 16,
-                flush_interval_ns: 100_000,
-            };
+            let settings = settings(receive_entries, receive_buffer_size);
             let ring = RingSettings::new(64, 65);
             let mut driver = Driver::new(Uring::new(&ring).unwrap(), settings).unwrap();
             let mut host = Echo::default();
@@ -267,4 +271,26 @@ fn a16_a_slow_reader_that_has_half_closed_costs_no_processor_time() {
     reader.read_to_end(&mut received).unwrap();
     assert!(received == expected, "the bytes came back changed");
     assert_eq!(server.stop().closed, [None]);
+}
+
+#[test]
+fn a_connection_that_was_accepted_by_a_driver_that_ends_is_closed() {
+    let settings = settings(64, 4096);
+    let mut driver = Driver::new(Uring::new(&RingSettings::new(64, 65)).unwrap(), settings).unwrap();
+    let (listener, address) = driver.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    driver.accept();
+    driver.turn(&mut Echo::default(), Wait::Poll).unwrap();
+    let mut clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
+    // The kernel accepts them, and nobody looks at its completions.
+    driver.kernel_mut().enter(Wait::Poll).unwrap();
+    drop((driver, listener));
+    for client in &mut clients {
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        // A reset, or the end of the stream; a descriptor that was left open would keep the client waiting.
+        let end = client.read_to_end(&mut Vec::new());
+        assert!(
+            matches!(&end, Ok(0)) || end.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset),
+            "{end:?}"
+        );
+    }
 }

@@ -10,6 +10,7 @@ mod arena;
 mod chains;
 mod connect;
 mod connection;
+mod ending;
 mod file_refused;
 mod files;
 mod handles;

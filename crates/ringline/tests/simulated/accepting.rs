@@ -1,7 +1,7 @@
 //! Scenarios of accepting, and of a kernel that takes nothing for a while (D).
 
 use libc::{ECONNABORTED, ECONNRESET, EMFILE, ENFILE, EPERM};
-use ringline_ring::Wait;
+use ringline_ring::{Kernel, Wait};
 use ringline_sim::{Fault, Network, NetworkOptions, RingOptions};
 
 use crate::rig::{Rig, Told};
@@ -150,4 +150,16 @@ fn d14_timers_fire_although_the_kernel_takes_no_submission() {
     let late = rig.network.now() - deadline;
     assert!(late < 10_000, "{late} ns late");
     assert!(!rig.told.contains(&Told::Sent(conn, 5)), "nothing went in meanwhile");
+}
+
+#[test]
+fn connections_that_a_driver_has_not_looked_at_end_with_it() {
+    let Rig { network, mut driver, address, .. } = Rig::new(settings(4));
+    driver.kernel_mut().enter(Wait::Poll).unwrap();
+    let peers: Vec<_> = (0..40).map(|_| network.connect(address).unwrap()).collect();
+    driver.kernel_mut().enter(Wait::Poll).unwrap();
+    assert!(peers.iter().all(|peer| !peer.sees_end()), "they stand, each with a descriptor in a completion");
+    drop(driver);
+    assert!(peers.iter().all(|peer| peer.sees_end() || peer.sees_reset()));
+    assert_eq!(network.open_files(), Vec::<String>::new());
 }

@@ -112,6 +112,10 @@ impl Kernel for Meddler {
         self.kernel.share_listener(file, socket)
     }
 
+    fn end(&mut self, each: &mut dyn FnMut(Completion)) {
+        self.kernel.end(each);
+    }
+
     fn accepted(&mut self, result: u32) -> SimSocket {
         self.kernel.accepted(result)
     }
