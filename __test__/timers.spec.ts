@@ -44,14 +44,15 @@ test.serial('no sleep ends early, whatever its length, and shorter ones end firs
   await Promise.all(
     lengths.map(async (ms) => {
       const started = performance.now()
-      await sleep(ms)
+      const deadline = Deadline.after(ms)
+      await sleepUntil(deadline)
       t.true(performance.now() - started >= ms, `${ms}`)
-      ended.push(ms)
+      ended.push(Number(deadline))
     }),
   )
   t.deepEqual(
     ended,
-    lengths.toSorted((a, b) => a - b),
+    ended.toSorted((a, b) => a - b),
   )
 })
 
