@@ -222,6 +222,28 @@ fn b7_what_is_left_of_partial_sends_waits_for_room_in_the_queue_and_goes_out() {
 }
 
 #[test]
+fn a_peer_that_is_reached_by_copying_gets_plain_sends_from_then_on() {
+    const ROUNDS: u64 = 20;
+    let mut bench = Bench::new();
+    let bytes = pattern(50_000);
+    for round in 0..ROUNDS {
+        bench.send(&bytes, round);
+        let mut received = vec![0; bytes.len()];
+        let mut peer = bench.peer.try_clone().unwrap();
+        let reader = std::thread::spawn(move || {
+            peer.read_exact(&mut received).unwrap();
+            received
+        });
+        bench.turn_until(|host| host.released.len() as u64 > round);
+        assert!(reader.join().unwrap() == bytes, "round {round}");
+    }
+    // The first send was told to have been copied, as every send on loopback is; no further one was tried that way.
+    let metrics = bench.driver.metrics();
+    assert_eq!((metrics.zero_copy_sends, metrics.zero_copy_copied), (1, 1));
+    assert!(metrics.sends >= ROUNDS, "{} sends", metrics.sends);
+}
+
+#[test]
 fn a13_closing_with_a_guard_in_flight_frees_the_connection_and_then_the_guard() {
     let mut bench = Bench::new();
     let bytes = pattern(1 << 20);

@@ -235,3 +235,24 @@ fn a_send_from_within_a_reader_goes_out() {
         assert_eq!(read_exactly(&mut stream, 777), pattern(777, round));
     }
 }
+
+#[test]
+fn what_a_reader_has_in_hand_is_sent_from_where_it_lies() {
+    handler!(InPlace, conn => async move {
+        // A piece that is large enough needs no slot, however few there are; a short one is copied.
+        let mut refused = None;
+        while conn.with_data(|data| {
+            refused = refused.take().or(conn.send_nowait(data).err());
+            ParseResult::Consumed(data.len())
+        }).await > 0 {}
+        assert!(refused.is_none(), "{refused:?}");
+    });
+    let server = Running::server::<InPlace>(config().send_copy_count(32).send_copy_slot_size(1024));
+    let mut client = server.connect();
+    for round in 0..50 {
+        // Twice as much as the pool holds.
+        let bytes = pattern(64 * 1024 + round * 100, round as u64);
+        client.write_all(&bytes).unwrap();
+        assert!(read_exactly(&mut client, bytes.len()) == bytes, "round {round}");
+    }
+}

@@ -15,6 +15,10 @@ pub struct Metrics {
     pub bytes_received: u64,
     /// Sends submitted.
     pub sends: u64,
+    /// Those of them that were zero-copy sends.
+    pub zero_copy_sends: u64,
+    /// Zero-copy sends that the kernel copied all the same; their connections go back to plain sends.
+    pub zero_copy_copied: u64,
     /// Bytes the kernel took.
     pub bytes_sent: u64,
     /// Receives that ended for want of buffers.

@@ -132,6 +132,8 @@ pub struct Driver<K: Kernel> {
     buffers_timer: bool,
     trim_timer: bool,
     pieces: Pieces,
+    /// Queued pieces that hold a slab.
+    slab_pieces: usize,
     /// Boxed, because each keeps its place while it is in flight.
     #[allow(clippy::vec_box)]
     gathers: Vec<Box<Gather>>,
@@ -183,6 +185,7 @@ impl<K: Kernel> Driver<K> {
             buffers_timer: false,
             trim_timer: false,
             pieces: Pieces::new(),
+            slab_pieces: 0,
             gathers: Vec::new(),
             chains: Chains::new(),
             pipes: Pipes::new(),

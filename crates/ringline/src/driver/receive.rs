@@ -64,6 +64,11 @@ impl<K: Kernel> Driver<K> {
         self.buffers.slabs_mut().release(chunk);
     }
 
+    /// A chunk over borrowed bytes, if they lie in that slab: what was received can be sent on without a copy.
+    pub fn chunk_of(&mut self, slab: u32, bytes: &[u8]) -> Option<Chunk> {
+        self.buffers.slabs_mut().chunk_of(slab, bytes)
+    }
+
     /// Splits the first `len` bytes off a chunk.
     ///
     /// # Panics

@@ -129,6 +129,12 @@ impl<K: Kernel> Driver<K> {
         self.enqueue(conn, piece).map_err(|_| chunk)
     }
 
+    /// Queued pieces of received memory, each of which holds a slab.
+    #[inline]
+    pub fn slab_pieces(&self) -> usize {
+        self.slab_pieces
+    }
+
     /// Bytes that were queued and not yet taken by the kernel.
     pub fn unsent(&self, conn: ConnToken) -> Option<u64> {
         self.connections.get(conn.slot(), conn.generation()).map(|connection| connection.queued - connection.sent)
@@ -140,6 +146,7 @@ impl<K: Kernel> Driver<K> {
         if !connection.accepts_sends() {
             return Err(SendRefused::Closed);
         }
+        self.slab_pieces += usize::from(matches!(piece.origin, Origin::Slab(_)));
         self.pieces.push(&mut connection.queue, piece);
         connection.tail_in_flight = false;
         connection.queued += u64::from(piece.len);

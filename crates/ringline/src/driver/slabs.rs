@@ -238,6 +238,19 @@ impl Slabs {
         Some(Chunk { slab: number, offset, len })
     }
 
+    /// A chunk over bytes that somebody borrows, if they lie in that slab: then it is held, by the chunk or handle that they
+    /// were borrowed from.
+    pub(super) fn chunk_of(&mut self, number: u32, bytes: &[u8]) -> Option<Chunk> {
+        let slab = self.slabs.get_mut(number as usize)?;
+        let offset = bytes.as_ptr().addr().checked_sub(slab.shared.memory.as_ptr().addr())?;
+        let held = slab.chunks > 0 || slab.shared.is_held();
+        if !held || slab.state == State::Free || offset + bytes.len() > slab.filled as usize {
+            return None;
+        }
+        slab.chunks += 1;
+        Some(Chunk { slab: number, offset: offset as u32, len: bytes.len() as u32 })
+    }
+
     /// The bytes of a chunk.
     #[inline(always)]
     pub(super) fn bytes(&self, chunk: &Chunk) -> &[u8] {

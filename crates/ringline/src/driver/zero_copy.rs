@@ -194,6 +194,7 @@ impl<K: Kernel> Driver<K> {
             Some((piece, buffer)) => Op::SendZeroCopy { file, bytes: unsafe { piece.pinned() }, buffer },
             None => Op::SendMessageZeroCopy { file, message },
         };
+        self.metrics.zero_copy_sends += 1;
         self.submitter.push(op, Kind::ZeroCopy, slot, generation);
     }
 
@@ -205,10 +206,11 @@ impl<K: Kernel> Driver<K> {
         };
         let conn = flight.conn;
         if completion.is_notification() {
-            if completion.was_copied()
-                && let Some(connection) = self.connection(conn)
-            {
-                connection.copied = true;
+            if completion.was_copied() {
+                self.metrics.zero_copy_copied += 1;
+                if let Some(connection) = self.connection(conn) {
+                    connection.copied = true;
+                }
             }
             return self.land(host, slot, generation);
         }
@@ -276,9 +278,14 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn release_origin<H: Host<K>>(&mut self, host: &mut H, origin: Origin) {
         match origin {
             Origin::Slot(slot) => host.send_slot_free(slot),
-            Origin::Slab(slab) => self.buffers.slabs_mut().release_piece(slab),
+            Origin::Slab(slab) => self.release_slab_piece(slab),
             Origin::Shared(number) => self.release_shared(host, number),
         }
+    }
+
+    fn release_slab_piece(&mut self, slab: u32) {
+        self.slab_pieces -= 1;
+        self.buffers.slabs_mut().release_piece(slab);
     }
 
     fn release_shared<H: Host<K>>(&mut self, host: &mut H, number: u32) {
@@ -294,7 +301,7 @@ impl<K: Kernel> Driver<K> {
                 host.guard_released(key);
             }
             Some(Owner::Slot(slot)) => host.send_slot_free(slot),
-            Some(Owner::Slab(slab)) => self.buffers.slabs_mut().release_piece(slab),
+            Some(Owner::Slab(slab)) => self.release_slab_piece(slab),
             None => {}
         }
     }

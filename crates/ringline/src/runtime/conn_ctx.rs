@@ -193,7 +193,8 @@ impl ConnCtx {
         RecvReadyFuture::new(self.token)
     }
 
-    /// Copies `data` and queues it, all or nothing. Data of one connection arrives in the order of the calls.
+    /// Copies `data` and queues it, all or nothing. Data of one connection arrives in the order of the calls. Received data of
+    /// 4096 bytes or more that a reader such as [`with_data`](Self::with_data) has in hand is sent from where it lies instead.
     ///
     /// # Errors
     ///

@@ -102,6 +102,8 @@ pub(crate) struct AsyncHost {
     connections: Connections,
     arrivals: Arrivals,
     accumulators: Accumulators,
+    /// The slab of the chunk that was lent last.
+    lending: u32,
     /// Most bytes that an accumulator may hold.
     accumulator_limit: usize,
     pool: SendPool,
@@ -138,6 +140,7 @@ impl Core {
             connections: Connections::new(),
             arrivals: Arrivals::new(),
             accumulators: Accumulators::new(config.recv_accumulator_capacity),
+            lending: u32::MAX,
             accumulator_limit: config.recv_accumulator_limit,
             pool: SendPool::new(config.send_copy_count),
             tasks: Tasks::new(Rc::clone(&ready), Arc::clone(&remote), config.standalone_task_capacity),

@@ -152,6 +152,7 @@ impl Inner {
                 && let Some(chunk) = self.host.arrivals.lend(connection.chunks)
             {
                 connection.lent = true;
+                self.host.lending = chunk.slab();
                 return Poll::Ready(Readable::Bytes(Loan::of_chunk(conn, chunk, &self.driver)));
             }
             let lent = self.lend(conn, progress.shown > 0);
@@ -212,6 +213,7 @@ impl Inner {
         }
         let chunk = host.arrivals.lend(connection.chunks)?;
         connection.lent = true;
+        host.lending = chunk.slab();
         Some(Loan::of_chunk(conn, chunk, driver))
     }
 

@@ -10,6 +10,12 @@ use super::{Inner, waker, with_worker};
 use crate::Error;
 use crate::driver::ConnToken;
 
+/// Received bytes are sent from where they lie when they are at least so many; fewer are copied, which is cheaper.
+const IN_PLACE_BYTES_MIN: usize = 4096;
+/// Beyond so many pieces that hold received memory, further ones are copied, so that peers that do not read hold a bounded
+/// part of it.
+const IN_PLACE_PIECES_MAX: usize = 256;
+
 /// The free slots of the send memory. The slot that came back last goes out first: it is the warmest.
 pub(crate) struct SendPool {
     free: Vec<u32>,
@@ -57,7 +63,7 @@ impl Inner {
             return connection.check_sends().map(|()| 0);
         }
         let slot_size = driver.send_memory().slot_size() as usize;
-        if data.is_empty() || data.len() > slot_size || driver.appendable(conn) > 0 {
+        if data.is_empty() || data.len() > slot_size.min(IN_PLACE_BYTES_MIN - 1) || driver.appendable(conn) > 0 {
             return self.send_in_pieces(conn, data);
         }
         let Some(slot) = host.pool.free.pop() else { return Err(Error::SendPoolExhausted { needed: 1, free: 0 }) };
@@ -70,6 +76,15 @@ impl Inner {
     /// As [`send`](Self::send) to an open connection, where the data does not simply go into a slot of its own.
     fn send_in_pieces(&mut self, conn: ConnToken, data: &[u8]) -> Result<u64, Error> {
         let Self { driver, host } = self;
+        if data.len() >= IN_PLACE_BYTES_MIN && driver.slab_pieces() < IN_PLACE_PIECES_MAX {
+            // What a reader has in hand is sent from where it was received.
+            if let Some(chunk) = driver.chunk_of(host.lending, data) {
+                return driver.send_chunk(conn, chunk).map_err(|chunk| {
+                    driver.release(chunk);
+                    Error::InvalidConnection
+                });
+            }
+        }
         let room = driver.appendable(conn) as usize;
         let (front, rest) = data.split_at(room.min(data.len()));
         let slot_size = driver.send_memory().slot_size() as usize;
