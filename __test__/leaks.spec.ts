@@ -66,6 +66,7 @@ function attempts(things: Things, signal: AbortSignal): Promise<unknown>[] {
       () => conn.recvInto(Buffer.alloc(1 << 20), options),
       () => conn[Symbol.asyncIterator]().return!(),
     ]),
+    piped(server, options),
     udp.recvFrom(options),
     sleep(shortMs, options),
     ringline.sleepUntil(Deadline.after(shortMs), options),
@@ -91,6 +92,17 @@ function attempts(things: Things, signal: AbortSignal): Promise<unknown>[] {
     openDirectIoFile(path, { ...options, create: true }).then(close),
     openNvmeDevice('/dev/null', 1, options),
   ]
+}
+
+/** Pipes one connection into another until it is given up. */
+async function piped(server: string, options: { signal: AbortSignal }): Promise<void> {
+  const ends: ConnCtx[] = []
+  try {
+    for (let end = 0; end < 2; end += 1) ends.push(await connect(server, options))
+    await ends[0]!.pipe(ends[1]!, options)
+  } finally {
+    for (const end of ends) end.close()
+  }
 }
 
 function rotated(by: number, calls: (() => Promise<unknown>)[]): Promise<unknown>[] {
