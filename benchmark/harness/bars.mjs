@@ -6,7 +6,7 @@ import { grouped } from './summary.mjs'
 import { footerOf, svg, text } from './svg.mjs'
 
 const COLUMNS_MAX = 3
-const PANEL = { width: 424, left: 168, right: 70, top: 34, bar: 14, gap: 7, bottom: 20 }
+const PANEL = { width: 424, left: 176, right: 70, top: 34, bar: 14, gap: 7, bottom: 20 }
 /** Of a picture with a single panel. */
 const WIDTH_ALONE = 640
 const HEADER = 86

@@ -19,11 +19,13 @@ function step(max, parts) {
   return [1, 2, 5, 10].map((factor) => factor * power).find((value) => value >= rough) ?? rough
 }
 
-/** Labels beside the ends of the lines, moved apart. @param {{ y: number, name: string, colour: string }[]} ends */
-function spread(ends) {
+/** Labels beside the ends of the lines, moved apart, the last one no lower than `bottom`. @param {{ y: number, name: string, colour: string }[]} ends @param {number} bottom */
+function spread(ends, bottom) {
   const sorted = ends.toSorted((a, b) => a.y - b.y)
   for (let index = 1; index < sorted.length; index++)
     sorted[index].y = Math.max(sorted[index].y, sorted[index - 1].y + LABEL_HEIGHT)
+  for (let index = sorted.length - 1, most = bottom; index >= 0; index--, most -= LABEL_HEIGHT)
+    sorted[index].y = Math.min(sorted[index].y, most)
   return sorted
 }
 
@@ -78,7 +80,7 @@ export function lines(report, { placement, x, xTitle, xLabel, y, yTitle, logarit
     name: report.titles[server],
     colour: colourOf(server, index),
   }))
-  const labels = spread(ends).map(({ y: at, name, colour }) =>
+  const labels = spread(ends, area.y + area.height).map(({ y: at, name, colour }) =>
     text(area.x + area.width + 12, at, name, `style="fill:${colour}"`),
   )
   return svg({

@@ -40,7 +40,7 @@ export const udp = {
     },
     {
       id: 'mmsg',
-      title: 'recvmmsg and sendmmsg in C',
+      title: 'recvmmsg in C',
       mainThreadIsJs: false,
       build: () => compileC('udp/peers/mmsg-echo'),
       command: () => [program('mmsg-echo')],
