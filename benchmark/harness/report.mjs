@@ -12,7 +12,8 @@ import { grouped } from './summary.mjs'
  */
 
 const number = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
-const micro = (/** @type {number} */ value) => (Math.abs(value) < 10 ? value.toFixed(2) : number.format(value))
+const micro = (/** @type {number} */ value) =>
+  Number.isFinite(value) ? (Math.abs(value) < 10 ? value.toFixed(2) : number.format(value)) : ''
 const nano = (/** @type {number} */ value) => (Number.isFinite(value) ? number.format(value) : '')
 /** Nothing is said against a main thread that did nothing. */
 export const ratio = (/** @type {Row['cpuRatio']} */ value) =>

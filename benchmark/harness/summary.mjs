@@ -12,9 +12,9 @@ import { median, pairedRatio } from './statistics.mjs'
 
 const measures = {
   requestsPerSecond: (/** @type {Sample} */ { result }) => result.requests_per_second,
-  p50Us: (/** @type {Sample} */ { result }) => result.latency_ns.p50 / 1e3,
-  p99Us: (/** @type {Sample} */ { result }) => result.latency_ns.p99 / 1e3,
-  p999Us: (/** @type {Sample} */ { result }) => result.latency_ns.p999 / 1e3,
+  p50Us: (/** @type {Sample} */ { result }) => (result.latency_ns?.p50 ?? Number.NaN) / 1e3,
+  p99Us: (/** @type {Sample} */ { result }) => (result.latency_ns?.p99 ?? Number.NaN) / 1e3,
+  p999Us: (/** @type {Sample} */ { result }) => (result.latency_ns?.p999 ?? Number.NaN) / 1e3,
   cpuNs: (/** @type {Sample} */ { result }) => (result.server?.cpu_ns ?? Number.NaN) / result.requests,
   mainThreadNs: (/** @type {Sample} */ { result }) =>
     (result.server?.main_thread_cpu_ns ?? Number.NaN) / result.requests,

@@ -37,7 +37,7 @@ export const counted = (requests, began) => ({
 
 /**
  * Carries out tasks until standard input ends.
- * @template T @param {(task: T) => Promise<{ requests: number, requests_per_second: number, latency_ns: ReturnType<typeof latency> }>} run
+ * @template T @param {(task: T) => Promise<{ requests: number, requests_per_second: number, latency_ns: ReturnType<typeof latency> | null }>} run
  */
 export async function serveTasks(run) {
   console.log(JSON.stringify({ pid: process.pid }))

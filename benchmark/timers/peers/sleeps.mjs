@@ -16,7 +16,7 @@ export async function sleepFor({ sleepers, ms, seconds }, sleep) {
     for (; !over; count += 1) await sleep(ms)
   }
   await Promise.all(Array.from({ length: sleepers }, sleeper))
-  return { ...counted(count, began), latency_ns: latency([Number.NaN]) }
+  return { ...counted(count, began), latency_ns: null }
 }
 
 /** @param {number} ms @param {(ms: number) => Promise<unknown>} sleep @param {() => boolean} isOver */
