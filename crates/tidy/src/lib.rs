@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Directories that hold no source of ours: build output, installed packages, version control.
-const SKIPPED_DIRECTORIES: [&str; 8] =
-    [".git", ".cache", "target", "node_modules", "dist", "dist-test", "dist-benchmark", "results"];
+const SKIPPED_DIRECTORIES: [&str; 9] =
+    [".git", ".cache", "bin", "target", "node_modules", "dist", "dist-test", "dist-benchmark", "results"];
 
 /// Files that a tool writes and no one edits.
 const GENERATED_FILES: [&str; 3] = ["index.d.ts", "bindings/native/binding.cjs", "bindings/native/binding.d.cts"];
