@@ -166,7 +166,8 @@ fn a_reset_target_fails_its_pipe_and_the_rest_can_be_read() {
         OUTCOMES.lock().unwrap().push((port, piped.into(), Outcome::Moved(0)));
     });
     let server = Running::server::<Watch>(config());
-    let (port, mut client, upstream) = proxied(&server, b"");
+    let (port, mut client, mut upstream) = proxied(&server, b"up");
+    assert_eq!(read_exactly(&mut upstream, 2), b"up", "the pipe stands");
     reset(upstream);
     assert_eq!(read_exactly(&mut client, 4), b"gone");
     client.write_all(b"rest").unwrap();
