@@ -184,6 +184,8 @@ export declare class ConfigBuilder {
     sqpollIdleMs(milliseconds: number): this;
     /** The core of the polling thread; undefined lets the kernel choose. */
     sqpollCpu(core: number | undefined): this;
+    /** Whose thread turns the rings: one of their own (`threadsafe`), or the one that the handlers run on (`inline`). */
+    delivery(delivery: Delivery): this;
     /** Connections that wait to be accepted. */
     backlog(count: number): this;
     /** Connections per worker, accepted and outbound together, 1 … 2^24−1. */
@@ -264,6 +266,13 @@ export declare interface ConfigFields {
     readonly receive: 'owned' | 'borrowed';
     /** The ring threads. */
     readonly worker: WorkerConfig;
+    /**
+     * Whose thread turns the rings. `threadsafe` gives each worker a ring thread: JavaScript pays only for the handlers, a second core
+     * shares the work, and a handler that blocks does not keep bytes from arriving. `inline` has the JavaScript thread itself turn the
+     * ring between its other events: the lowest latency and the least CPU time in all, on one core; with `launch(new URL(…))` a thread
+     * per core in the literal sense. `inline` needs Node.js, since it is driven from libuv. Default `threadsafe`.
+     */
+    readonly delivery: Delivery;
     /** Connections that wait to be accepted, 1 … 2^31−1. Default 1024. */
     readonly backlog: number;
     /** Connections per worker, accepted and outbound together, 1 … 2^24−1. Default 16000. */
@@ -565,6 +574,12 @@ export declare class Deadline {
     /** The deadline on the clock of `performance.now()`, in milliseconds: what comparisons compare. */
     valueOf(): number;
 }
+
+/**
+ * Whose thread turns the ring of a worker. `threadsafe`: one of its own, which does the kernel's work beside JavaScript. `inline`: the
+ * JavaScript thread that the handler runs on.
+ */
+export declare type Delivery = 'threadsafe' | 'inline';
 
 /** The end of an operation that was begun through `DriverCtx`, as `onDirectIo` gets it. */
 export declare interface DirectIoCompletion {
@@ -1099,7 +1114,7 @@ export declare class RinglineError extends Error {
 }
 
 /** The codes of errors that do not come from the operating system. They are stable: a message may change, a code does not. */
-export declare type RinglineErrorCode = 'ERR_RINGLINE_BLOCKED_BY_SECCOMP' | 'ERR_RINGLINE_BUFFER_REGISTRATION' | 'ERR_RINGLINE_CANCELED' | 'ERR_RINGLINE_CHAIN_TOO_LONG' | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED' | 'ERR_RINGLINE_DEVICE_LIMIT_REACHED' | 'ERR_RINGLINE_DIFFERENT_WORKER' | 'ERR_RINGLINE_DISABLED_BY_SYSCTL' | 'ERR_RINGLINE_ELAPSED' | 'ERR_RINGLINE_EXTERNAL_MEMORY' | 'ERR_RINGLINE_FILE_LIMIT_REACHED' | 'ERR_RINGLINE_GUARD_LIMIT_REACHED' | 'ERR_RINGLINE_HANDLER_FAILED' | 'ERR_RINGLINE_INVALID_ADDRESS' | 'ERR_RINGLINE_INVALID_ARGUMENT' | 'ERR_RINGLINE_INVALID_CONFIG' | 'ERR_RINGLINE_INVALID_CONNECTION' | 'ERR_RINGLINE_INVALID_DEVICE' | 'ERR_RINGLINE_INVALID_FILE' | 'ERR_RINGLINE_INVALID_PARSE_RESULT' | 'ERR_RINGLINE_IO_URING_UNAVAILABLE' | 'ERR_RINGLINE_KERNEL_TOO_OLD' | 'ERR_RINGLINE_MISALIGNED' | 'ERR_RINGLINE_NATIVE_LIBRARY' | 'ERR_RINGLINE_NODE_API' | 'ERR_RINGLINE_NOT_ENABLED' | 'ERR_RINGLINE_NO_RUNTIME' | 'ERR_RINGLINE_NVME_STATUS' | 'ERR_RINGLINE_OPERATION_LIMIT_REACHED' | 'ERR_RINGLINE_OUT_OF_MEMORY' | 'ERR_RINGLINE_PIN_FAILED' | 'ERR_RINGLINE_PIPE_BUSY' | 'ERR_RINGLINE_READ_ONLY_FILE' | 'ERR_RINGLINE_RECEIVE_BUSY' | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED' | 'ERR_RINGLINE_RESOURCE_LIMIT' | 'ERR_RINGLINE_RING_SETUP' | 'ERR_RINGLINE_SEND_IN_FLIGHT' | 'ERR_RINGLINE_SEND_POOL_EXHAUSTED' | 'ERR_RINGLINE_STALE_CHUNK' | 'ERR_RINGLINE_SUBMISSION_QUEUE_FULL' | 'ERR_RINGLINE_TASK_LIMIT_REACHED' | 'ERR_RINGLINE_TIMER_EXHAUSTED' | 'ERR_RINGLINE_TOO_MANY_PARTS' | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM' | 'ERR_RINGLINE_WORKER_FAILED' | 'ERR_RINGLINE_WORKER_STOPPED' | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN';
+export declare type RinglineErrorCode = 'ERR_RINGLINE_BLOCKED_BY_SECCOMP' | 'ERR_RINGLINE_BUFFER_REGISTRATION' | 'ERR_RINGLINE_CANCELED' | 'ERR_RINGLINE_CHAIN_TOO_LONG' | 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED' | 'ERR_RINGLINE_DEVICE_LIMIT_REACHED' | 'ERR_RINGLINE_DIFFERENT_WORKER' | 'ERR_RINGLINE_DISABLED_BY_SYSCTL' | 'ERR_RINGLINE_ELAPSED' | 'ERR_RINGLINE_EXTERNAL_MEMORY' | 'ERR_RINGLINE_FILE_LIMIT_REACHED' | 'ERR_RINGLINE_GUARD_LIMIT_REACHED' | 'ERR_RINGLINE_HANDLER_FAILED' | 'ERR_RINGLINE_INLINE_UNAVAILABLE' | 'ERR_RINGLINE_INVALID_ADDRESS' | 'ERR_RINGLINE_INVALID_ARGUMENT' | 'ERR_RINGLINE_INVALID_CONFIG' | 'ERR_RINGLINE_INVALID_CONNECTION' | 'ERR_RINGLINE_INVALID_DEVICE' | 'ERR_RINGLINE_INVALID_FILE' | 'ERR_RINGLINE_INVALID_PARSE_RESULT' | 'ERR_RINGLINE_IO_URING_UNAVAILABLE' | 'ERR_RINGLINE_KERNEL_TOO_OLD' | 'ERR_RINGLINE_MISALIGNED' | 'ERR_RINGLINE_NATIVE_LIBRARY' | 'ERR_RINGLINE_NODE_API' | 'ERR_RINGLINE_NOT_ENABLED' | 'ERR_RINGLINE_NO_RUNTIME' | 'ERR_RINGLINE_NVME_STATUS' | 'ERR_RINGLINE_OPERATION_LIMIT_REACHED' | 'ERR_RINGLINE_OUT_OF_MEMORY' | 'ERR_RINGLINE_PIN_FAILED' | 'ERR_RINGLINE_PIPE_BUSY' | 'ERR_RINGLINE_READ_ONLY_FILE' | 'ERR_RINGLINE_RECEIVE_BUSY' | 'ERR_RINGLINE_RECEIVE_LIMIT_EXCEEDED' | 'ERR_RINGLINE_RESOURCE_LIMIT' | 'ERR_RINGLINE_RING_SETUP' | 'ERR_RINGLINE_SEND_IN_FLIGHT' | 'ERR_RINGLINE_SEND_POOL_EXHAUSTED' | 'ERR_RINGLINE_STALE_CHUNK' | 'ERR_RINGLINE_SUBMISSION_QUEUE_FULL' | 'ERR_RINGLINE_TASK_LIMIT_REACHED' | 'ERR_RINGLINE_TIMER_EXHAUSTED' | 'ERR_RINGLINE_TOO_MANY_PARTS' | 'ERR_RINGLINE_UNSUPPORTED_PLATFORM' | 'ERR_RINGLINE_WORKER_FAILED' | 'ERR_RINGLINE_WORKER_STOPPED' | 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN';
 
 /** The second branch of a {@link select3} was ready first. */
 export declare interface Second<B> {
@@ -1376,7 +1391,10 @@ export declare type WithDataFuture = Promise<number>;
 export declare interface WorkerConfig {
     /** Ring threads, 0 … 1024; 0 means one per available core. Default 0. */
     readonly threads: number;
-    /** Whether worker i is pinned to core `coreOffset + i`. Pinning that fails is an error of `launch`. Default true. */
+    /**
+     * Whether worker i is pinned to core `coreOffset + i`. Pinning that fails is an error of `launch`. With `inline` delivery the threads of
+     * `launch(new URL(…))` are pinned; the thread that `launch(HandlerClass)` is called on is not ringline's, and stays as it is. Default true.
+     */
     readonly pinToCore: boolean;
     /** The core of worker 0, 0 … 4095. Default 0. */
     readonly coreOffset: number;

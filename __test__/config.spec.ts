@@ -30,6 +30,7 @@ test('the defaults are those of the specification', (t) => {
       directIo: undefined,
       nvme: undefined,
       reusePort: false,
+      delivery: 'threadsafe',
       maxChainLength: 16,
       timerSlots: 256,
       udpBind: [],
@@ -59,6 +60,7 @@ test('every setter of the builder reaches its field', (t) => {
     .directIo({ maxFiles: 13 })
     .nvme({ maxCommandsInFlight: 14 })
     .reusePort(true)
+    .delivery('inline')
     .maxChainLength(0)
     .timerSlots(11)
     .udpBind(['[::1]:12'])
@@ -95,6 +97,7 @@ test('every setter of the builder reaches its field', (t) => {
       directIo: { maxFiles: 13, maxCommandsInFlight: 256 },
       nvme: { maxDevices: 4, maxCommandsInFlight: 14 },
       reusePort: true,
+      delivery: 'inline',
       maxChainLength: 0,
       timerSlots: 11,
       udpBind: [{ address: '::1', port: 12, family: 'IPv6' }],
@@ -120,6 +123,7 @@ const wrong: [object, RegExp][] = [
   [{ flushIntervalUs: -1 }, /flushIntervalUs .* from 0/],
   [{ tickTimeoutUs: Number.NaN }, /tickTimeoutUs .* NaN/],
   [{ tcpNodelay: 'yes' }, /tcpNodelay/],
+  [{ delivery: 'outline' as never }, /delivery must be 'threadsafe' or 'inline'; received .*outline/],
   [{ reusePort: 1 }, /reusePort must be true or false; received number 1/],
   [{ maxChainLength: 65 }, /maxChainLength must be a whole number from 0 to 64; received number 65/],
   [{ standaloneTaskCapacity: 0 }, /standaloneTaskCapacity/],

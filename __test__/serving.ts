@@ -10,12 +10,13 @@ import { runInNewContext } from 'node:vm'
 import type { ExecutionContext } from 'ava'
 import {
   type AsyncEventHandler,
-  ConfigBuilder,
+  type ConfigBuilder,
   type ConnCtx,
   RinglineBuilder,
   type Server,
   type WorkerUsage,
 } from 'ringline'
+import { testConfig } from './delivery.js'
 
 /** What an idle worker has in use. */
 export const IDLE = {
@@ -28,10 +29,7 @@ export const IDLE = {
   diskOperations: 0,
 } satisfies Partial<WorkerUsage>
 
-/** A configuration for tests: one worker, on any core. */
-export function testConfig(): ConfigBuilder {
-  return new ConfigBuilder().workers(1).pinToCore(false)
-}
+export { testConfig }
 
 /** A handler class whose handlers are all this object. */
 export function handlerClass(handler: AsyncEventHandler): { createForWorker(): AsyncEventHandler } {

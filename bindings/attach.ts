@@ -5,7 +5,7 @@
 import { checked, type NativeLibrary, udpAddresses } from './cluster.js'
 import type { Config } from './config.js'
 import { Dispatcher } from './dispatcher.js'
-import { invalidArgument, systemError, untrusted } from './errors.js'
+import { invalidArgument, RinglineError, systemError, untrusted } from './errors.js'
 import type { AsyncEventHandler, HandlerClass } from './handler.js'
 
 /** What attaching needs to know. */
@@ -14,27 +14,34 @@ export interface AttachSettings {
   readonly cluster: number
   readonly worker: number
   readonly bound: boolean
+  /** Whether this thread was started for the worker. */
+  readonly ownThread: boolean
   readonly config: Config
   readonly handlerClass: HandlerClass
   requestShutdown(): void
-  /** The ring thread has ended and was joined. */
+  /** The worker has ended; its ring thread, if it had one, was joined. */
   onStopped(failure: Error | undefined): void
 }
 
-/** Makes the handler and starts the ring thread; the worker does not accept yet. */
+/** Makes the handler and the ring, with its thread unless this one turns it; the worker does not accept yet. */
 export async function attachWorker(settings: AttachSettings): Promise<Dispatcher> {
   const { native, cluster, worker, config } = settings
+  if (config.delivery === 'inline') requireLibuv(process.versions)
   const handler = await makeHandler(settings)
   let dispatcher: Dispatcher | undefined
   const doorbell = (): void => dispatcher?.doorbell()
-  const tick = typeof handler.onTick === 'function'
-  const borrows = config.receive === 'borrowed'
-  const port = checked(() => native.attachWorker(cluster, worker, { tick, borrows }, doorbell))
+  const options = {
+    tick: typeof handler.onTick === 'function',
+    borrows: config.receive === 'borrowed',
+    inline: config.delivery === 'inline',
+    ownThread: settings.ownThread,
+  }
+  const port = checked(() => native.attachWorker(cluster, worker, options, doorbell))
   dispatcher = new Dispatcher(port, handler, {
     workerId: worker,
     recvAccumulatorCapacity: config.recvAccumulatorCapacity,
     recvAccumulatorLimit: config.recvAccumulatorLimit,
-    borrows,
+    borrows: options.borrows,
     standaloneTaskCapacity: config.standaloneTaskCapacity,
     timerSlots: config.timerSlots,
     // A chain must fit into the submission queue as a whole.
@@ -80,6 +87,14 @@ const METHODS = [
 /** Reads properties of an object, its prototypes' included. */
 function pick<K extends string>(object: object, names: readonly K[]): Partial<Record<K, unknown>> {
   return Object.fromEntries(names.map((name) => [name, (object as Record<K, unknown>)[name]])) as Record<K, unknown>
+}
+
+/** Refuses a host of which is known that it has the names of libuv's functions only: calling one would end the process. */
+export function requireLibuv(versions: Readonly<Record<string, string | undefined>>): void {
+  const bun = versions['bun']
+  if (bun === undefined) return
+  const message = `inline delivery needs the event loop of Node.js, which Bun ${bun} does not have; use delivery 'threadsafe'`
+  throw new RinglineError('ERR_RINGLINE_INLINE_UNAVAILABLE', message)
 }
 
 async function makeHandler(settings: AttachSettings): Promise<AsyncEventHandler> {

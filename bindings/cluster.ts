@@ -16,15 +16,22 @@ export interface NativeAddress {
   readonly family: number
 }
 
+/** How a worker is attached. */
+export interface AttachOptions {
+  /** Whether the handler wants ticks. */
+  readonly tick: boolean
+  /** Whether the handler gives back what it receives when it returns. */
+  readonly borrows: boolean
+  /** Whether the calling thread turns the ring itself. */
+  readonly inline: boolean
+  /** Whether the calling thread is the worker's alone, so that it may be pinned to its core. */
+  readonly ownThread: boolean
+}
+
 /** The functions of the native library that launching needs. */
 export interface NativeLibrary {
   createCluster(config: object, bind: { ip: string; port: number } | null): number
-  attachWorker(
-    cluster: number,
-    worker: number,
-    options: { tick: boolean; borrows: boolean },
-    doorbell: () => void,
-  ): NativePort
+  attachWorker(cluster: number, worker: number, options: AttachOptions, doorbell: () => void): NativePort
   startCluster(cluster: number): NativeAddress | null
   shutdownCluster(cluster: number): void
   destroyCluster(cluster: number): void

@@ -3,7 +3,14 @@
  */
 
 import type { AddressInput } from './address.js'
-import { Config, type ConfigFields, type ConfigOptions, type RecvBufferConfig, type WorkerConfig } from './config.js'
+import {
+  Config,
+  type ConfigFields,
+  type ConfigOptions,
+  type Delivery,
+  type RecvBufferConfig,
+  type WorkerConfig,
+} from './config.js'
 import type { DirectIoConfig } from './direct-io.js'
 import type { MemoryRegion } from './memory.js'
 import type { NvmeConfig } from './nvme.js'
@@ -41,6 +48,12 @@ export class ConfigBuilder {
   /** The core of the polling thread; undefined lets the kernel choose. */
   sqpollCpu(core: number | undefined): this {
     this.#fields.sqpollCpu = core
+    return this
+  }
+
+  /** Whose thread turns the rings: one of their own (`threadsafe`), or the one that the handlers run on (`inline`). */
+  delivery(delivery: Delivery): this {
+    this.#fields.delivery = delivery
     return this
   }
 

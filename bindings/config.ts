@@ -24,11 +24,20 @@ export interface RecvBufferConfig {
 export interface WorkerConfig {
   /** Ring threads, 0 … 1024; 0 means one per available core. Default 0. */
   readonly threads: number
-  /** Whether worker i is pinned to core `coreOffset + i`. Pinning that fails is an error of `launch`. Default true. */
+  /**
+   * Whether worker i is pinned to core `coreOffset + i`. Pinning that fails is an error of `launch`. With `inline` delivery the threads of
+   * `launch(new URL(…))` are pinned; the thread that `launch(HandlerClass)` is called on is not ringline's, and stays as it is. Default true.
+   */
   readonly pinToCore: boolean
   /** The core of worker 0, 0 … 4095. Default 0. */
   readonly coreOffset: number
 }
+
+/**
+ * Whose thread turns the ring of a worker. `threadsafe`: one of its own, which does the kernel's work beside JavaScript. `inline`: the
+ * JavaScript thread that the handler runs on.
+ */
+export type Delivery = 'threadsafe' | 'inline'
 
 /** Every setting of {@link (Config:class)}. */
 export interface ConfigFields {
@@ -52,6 +61,13 @@ export interface ConfigFields {
   readonly receive: 'owned' | 'borrowed'
   /** The ring threads. */
   readonly worker: WorkerConfig
+  /**
+   * Whose thread turns the rings. `threadsafe` gives each worker a ring thread: JavaScript pays only for the handlers, a second core
+   * shares the work, and a handler that blocks does not keep bytes from arriving. `inline` has the JavaScript thread itself turn the
+   * ring between its other events: the lowest latency and the least CPU time in all, on one core; with `launch(new URL(…))` a thread
+   * per core in the literal sense. `inline` needs Node.js, since it is driven from libuv. Default `threadsafe`.
+   */
+  readonly delivery: Delivery
   /** Connections that wait to be accepted, 1 … 2^31−1. Default 1024. */
   readonly backlog: number
   /** Connections per worker, accepted and outbound together, 1 … 2^24−1. Default 16000. */
@@ -143,6 +159,11 @@ const RANGES = {
   'worker.coreOffset': { min: 0, max: CORE_MAX },
 } as const satisfies Record<string, Range>
 
+/** The settings that are one of some words. */
+const CHOICES: Readonly<Record<string, readonly unknown[]>> = {
+  delivery: ['threadsafe', 'inline'] satisfies Delivery[],
+  receive: ['owned', 'borrowed'] satisfies ConfigFields['receive'][],
+}
 const FLAGS = ['sqpoll', 'tcpNodelay', 'reusePort', 'worker.pinToCore'] as const
 
 const DEFAULTS: ConfigFields = {
@@ -153,6 +174,7 @@ const DEFAULTS: ConfigFields = {
   receive: 'owned',
   recvBuffer: { ringSize: 256, bufferSize: 16384, bgid: 0 },
   worker: { threads: 0, pinToCore: true, coreOffset: 0 },
+  delivery: 'threadsafe',
   backlog: 1024,
   maxConnections: 16000,
   recvAccumulatorCapacity: 4096,
@@ -248,8 +270,10 @@ function addresses(inputs: readonly AddressInput[] | undefined): SocketAddress[]
 function validate(fields: ConfigFields): void {
   validateRegions(fields.registeredRegions)
   for (const [name, value] of settings(fields)) {
-    if (name === 'receive') {
-      if (value !== 'owned' && value !== 'borrowed') throw invalidConfig(name, value, "'owned' or 'borrowed'")
+    const choices = CHOICES[name]
+    if (choices !== undefined) {
+      if (!choices.includes(value))
+        throw invalidConfig(name, value, choices.map((choice) => `'${choice}'`).join(' or '))
     } else if (FLAGS.includes(name as never)) {
       if (typeof value !== 'boolean') throw invalidConfig(name, value, 'true or false')
     } else if (Object.hasOwn(RANGES, name)) {

@@ -23,7 +23,14 @@ export {
   select3,
   type Third,
 } from './combinators.js'
-export { Config, type ConfigFields, type ConfigOptions, type RecvBufferConfig, type WorkerConfig } from './config.js'
+export {
+  Config,
+  type ConfigFields,
+  type ConfigOptions,
+  type Delivery,
+  type RecvBufferConfig,
+  type WorkerConfig,
+} from './config.js'
 export { ConfigBuilder } from './config-builder.js'
 export type { ConnectOptions } from './connect.js'
 export { ConnCtx } from './connection.js'

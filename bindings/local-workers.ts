@@ -51,6 +51,7 @@ export class LocalWorkers implements Workers {
       cluster: cluster.id,
       worker,
       bound,
+      ownThread: false,
       config: cluster.config,
       handlerClass,
       requestShutdown: () => cluster.shutdown(),

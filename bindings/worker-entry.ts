@@ -30,6 +30,7 @@ async function start(data: ThreadData): Promise<void> {
     cluster,
     worker,
     bound,
+    ownThread: true,
     config: new Config(data.config),
     handlerClass,
     requestShutdown: () => native.shutdownCluster(cluster),

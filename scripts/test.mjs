@@ -54,6 +54,7 @@ try {
   await runStage('native build', 'npm', ['run', '--silent', 'build:native'])
   requireUnchanged(before)
   await runTests('JavaScript tests', 'ava', [], countAva)
+  await runTests('JavaScript tests, inline', 'ava', ['--config', 'ava.inline.config.js'], countAva)
   await testOnOtherNodes()
   await testInGuest()
   summarize()

@@ -36,7 +36,7 @@ export declare class Port {
   ref(): void
   /** Lets the environment end although the worker runs. */
   unref(): void
-  /** Stops the worker at once and joins its thread. No record is written any more, STOPPED neither. */
+  /** Stops the worker at once, and joins its thread if it has one. No record is written any more, STOPPED neither. */
   stop(): void
   /** Opens a file past the page cache; FILE_OPENED or FILE_OPEN_FAILED answers with `request`. */
   openFile(request: number, path: string, readOnly: boolean, create: boolean): void
@@ -63,9 +63,13 @@ export interface AttachOptions {
   tick: boolean
   /** Whether the handler gives back what it receives when it returns. */
   borrows: boolean
+  /** Whether the calling thread turns the ring itself, from the event loop of its environment. */
+  inline: boolean
+  /** Whether the calling thread is the worker's alone. Only then, or with a ring thread, a core may be its own. */
+  ownThread: boolean
 }
 
-/** Starts the ring thread of a worker in this environment; returns when its ring stands. */
+/** Makes a worker in this environment, with a ring thread of its own unless it is inline; returns when its ring stands. */
 export declare function attachWorker(cluster: number, worker: number, options: AttachOptions, doorbell: () => void): Port & { readonly control: ArrayBuffer; readonly completions: ArrayBuffer; readonly submissions: ArrayBuffer; readonly freeSlots: ArrayBuffer; readonly sentBytes: ArrayBuffer; readonly sendMemory: ArrayBuffer; readonly sendSlots: number; readonly sendSlotSize: number; readonly sendSlotStride: number; ring(): void }
 
 /** Where a cluster listens. */

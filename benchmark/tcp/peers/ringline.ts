@@ -28,6 +28,7 @@ const builder = new ConfigBuilder().workers(1).pinToCore(false)
 // A send slot for each of them: all may send within one turn.
 if (process.argv.includes('--many-connections')) builder.sendCopyCount(16_384)
 if (process.argv.includes('--borrowed')) builder.receive('borrowed')
+if (process.argv.includes('--inline')) builder.delivery('inline')
 const config = builder.build()
 const server = await new RinglineBuilder(config).bind('127.0.0.1:0').launch(handler)
 console.log(JSON.stringify({ port: server.boundAddr.port, pid: process.pid }))

@@ -136,6 +136,8 @@ pub(crate) struct Bridge<K: Kernel> {
     pub(crate) due: Vec<u64>,
     /// The doorbell was rung; for the worker.
     pub(crate) rung: bool,
+    /// The other event loop of this thread has work; for whoever turns the worker.
+    pub(crate) outer_ready: bool,
     /// Receive buffers are being held back.
     holding: bool,
     tick: Tick,
@@ -167,6 +169,7 @@ impl<K: Kernel> Bridge<K> {
             incoming: Vec::new(),
             due: Vec::new(),
             rung: false,
+            outer_ready: false,
             holding: false,
             tick: Tick::Read,
             notified: false,

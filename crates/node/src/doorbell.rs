@@ -10,6 +10,8 @@ use std::ptr;
 use napi::bindgen_prelude::check_status;
 use napi::{Env, JsValue, Result, bindgen_prelude::Function, sys};
 
+use crate::callback::report_exception;
+
 /// A bell in an environment, not keeping that environment alive at first.
 ///
 /// It is a plain name for the threadsafe function: copies ring the same bell, and [`release`](Self::release) ends it
@@ -97,7 +99,6 @@ unsafe extern "C" fn call(env: sys::napi_env, callback: sys::napi_value, _contex
     }
     let mut this = ptr::null_mut();
     let mut result = ptr::null_mut();
-    let (mut thrown, mut exception) = (false, ptr::null_mut());
     // SAFETY: Node-API passes its environment, whose thread this is, and a function of it, with a scope open. An answer
     // other than "ok" leaves the results null, and none is used without a look.
     unsafe {
@@ -105,10 +106,6 @@ unsafe extern "C" fn call(env: sys::napi_env, callback: sys::napi_value, _contex
         if sys::napi_call_function(env, this, callback, 0, ptr::null(), &raw mut result) == sys::Status::napi_ok {
             return;
         }
-        // No exception is pending when the environment was told to end in the middle of the call.
-        sys::napi_is_exception_pending(env, &raw mut thrown);
-        if thrown && sys::napi_get_and_clear_last_exception(env, &raw mut exception) == sys::Status::napi_ok {
-            sys::napi_fatal_exception(env, exception);
-        }
+        report_exception(env);
     }
 }

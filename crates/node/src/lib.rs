@@ -15,6 +15,7 @@
 
 mod addresses;
 mod bridge;
+mod callback;
 mod chains;
 mod commands;
 mod config;
@@ -26,14 +27,18 @@ mod errno;
 mod errors;
 mod external_memory;
 mod guards;
+mod inline;
 mod lent;
+mod libuv;
 mod mailbox;
 mod memory;
 mod pipes;
+mod plan;
 mod port;
 mod port_disk;
 mod protocol;
 mod registry;
+mod ring_thread;
 mod send_slots;
 mod shared_memory;
 mod shared_ring;
@@ -118,6 +123,10 @@ pub struct AttachOptions {
     pub tick: bool,
     /// Whether the handler gives back what it receives when it returns.
     pub borrows: bool,
+    /// Whether the calling thread turns the ring itself, from the event loop of its environment.
+    pub inline: bool,
+    /// Whether the calling thread is the worker's alone. Only then, or with a ring thread, a core may be its own.
+    pub own_thread: bool,
 }
 
 /// Memory that commands can name.
@@ -172,7 +181,7 @@ pub fn create_cluster(env: &Env, config: NativeConfig, bind: Option<Bind>) -> Re
     create().map_err(|failure: errors::Failure| failure.into_js(env))
 }
 
-/// Starts the ring thread of a worker in this environment; returns when its ring stands.
+/// Makes a worker in this environment, with a ring thread of its own unless it is inline; returns when its ring stands.
 #[napi(
     catch_unwind,
     ts_args_type = "cluster: number, worker: number, options: AttachOptions, doorbell: () => void",
@@ -197,7 +206,7 @@ pub fn attach_worker<'env>(
 /// Binds and listens; every worker is handed connections from now on. Returns null for a cluster without an address.
 #[napi(catch_unwind)]
 pub fn start_cluster(env: &Env, cluster: u32) -> Result<Option<BoundAddress>> {
-    let bound = registry::find(cluster).and_then(|cluster| cluster.start());
+    let bound = registry::find(cluster).and_then(|cluster| cluster.start(&inline::turn_workers));
     Ok(bound.map_err(|failure| failure.into_js(env))?.map(BoundAddress::from))
 }
 

@@ -122,7 +122,7 @@ impl Port {
         self.attachment.unref(env);
     }
 
-    /// Stops the worker at once and joins its thread. No record is written any more, STOPPED neither.
+    /// Stops the worker at once, and joins its thread if it has one. No record is written any more, STOPPED neither.
     #[napi]
     pub fn stop(&self, env: &Env) {
         self.attachment.detach(env);

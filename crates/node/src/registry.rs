@@ -121,13 +121,13 @@ impl Registered {
         lock(&self.seats)[worker as usize] = Seat::Ready;
     }
 
-    /// Begins to listen and to accept; for a cluster without an address, nothing is left to begin.
+    /// Begins to listen and to accept, with `turn` to turn the workers that this thread owns; for a cluster without an address, nothing is left to begin.
     ///
     /// # Errors
     ///
     /// When workers are missing, the cluster was started or shut down before, or the address cannot be had. In the last
     /// case every worker is shut down.
-    pub(crate) fn start(&self) -> Result<Option<SocketAddr>, Failure> {
+    pub(crate) fn start(&self, turn: &dyn Fn()) -> Result<Option<SocketAddr>, Failure> {
         if self.cluster.is_stopping() {
             return Err(stopped());
         }
@@ -144,7 +144,8 @@ impl Registered {
         lock(&self.reserved).clear();
         let Some(address) = self.bind else { return Ok(None) };
         let everywhere = self.config.reuse_port;
-        let bound = if everywhere { self.cluster.listen_everywhere(address) } else { self.cluster.listen(address) };
+        let cluster = &self.cluster;
+        let bound = if everywhere { cluster.listen_everywhere(address, turn) } else { cluster.listen(address, turn) };
         bound.map(Some).map_err(|error| {
             self.shut_down();
             Failure::system(&error, "listen", Some(address))
@@ -199,7 +200,7 @@ mod tests {
         let (id, cluster) = registered(3);
         let _member = cluster.enter(1).unwrap();
         cluster.ready(1);
-        let failure = cluster.start().unwrap_err();
+        let failure = cluster.start(&|| {}).unwrap_err();
         assert_eq!(failure.code(), "ERR_RINGLINE_WORKERS_MISSING");
         assert!(failure.message().ends_with("0, 2"), "{}", failure.message());
         destroy(id);

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use ringline::cluster::{Member, Message};
-use ringline::driver::Driver;
+use ringline::driver::{Driver, Turn};
 use ringline_ring::{Kernel, Wait};
 
 use crate::bridge::Bridge;
@@ -94,8 +94,31 @@ pub(crate) struct Worker<K: Kernel, S> {
     /// Time between ticks in nanoseconds; 0 = none.
     tick_ns: u64,
     shutting_down: bool,
-    /// The driver has work left, so it must not block.
-    more: bool,
+    /// What the last turn left behind.
+    last: Turn,
+}
+
+/// What is left of a worker that has ended: it still has to say so.
+pub(crate) struct Ending<K: Kernel, S> {
+    bridge: Bridge<K>,
+    sleeper: S,
+    errno: i32,
+}
+
+impl<K: Kernel, S: Sleeper> Ending<K, S> {
+    /// Tells JavaScript, unless there is no room for it yet.
+    pub(crate) fn tell(&mut self) -> bool {
+        let told = self.bridge.write_stopped(self.errno);
+        if self.bridge.publish() {
+            self.sleeper.ring();
+        }
+        told
+    }
+
+    /// How JavaScript is woken.
+    pub(crate) fn sleeper(&self) -> &S {
+        &self.sleeper
+    }
 }
 
 impl<K: Kernel, S: Sleeper> Worker<K, S> {
@@ -128,14 +151,23 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
             messages: Vec::new(),
             tick_ns,
             shutting_down: false,
-            more: false,
+            last: Turn { more: false, quiet: false },
         }
     }
 
     /// Runs until asked to end, then tells JavaScript. Never panics.
     pub(crate) fn run(mut self) {
-        // What may be half done after a panic is only dropped.
-        let errno = match catch_unwind(AssertUnwindSafe(|| self.turn_until_ended())) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.turn_until_ended()));
+        let mailbox = Arc::clone(&self.mailbox);
+        let mut ending = self.end(outcome);
+        while !mailbox.is_stopped() && !ending.tell() {
+            thread::park();
+        }
+    }
+
+    /// Closes everything. What may be half done after a panic is only dropped.
+    pub(crate) fn end(self, outcome: thread::Result<Result<(), Broken>>) -> Ending<K, S> {
+        let errno = match outcome {
             Ok(Ok(())) => 0,
             Ok(Err(broken)) => {
                 if let Broken::Protocol(malformed) = &broken {
@@ -145,16 +177,11 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
             }
             Err(_) => libc::ENOTRECOVERABLE,
         };
-        let Self { driver, mut bridge, mailbox, member, sleeper, .. } = self;
+        let Self { driver, bridge, member, sleeper, .. } = self;
         // Sockets, the listener's too, are closed before JavaScript hears that they are.
         let dropped = catch_unwind(AssertUnwindSafe(|| drop((driver, member))));
         let errno = if dropped.is_err() { libc::ENOTRECOVERABLE } else { errno };
-        while !mailbox.is_stopped() && !bridge.write_stopped(errno) {
-            thread::park();
-        }
-        if bridge.publish() {
-            sleeper.ring();
-        }
+        Ending { bridge, sleeper, errno }
     }
 
     fn turn_until_ended(&mut self) -> Result<(), Broken> {
@@ -207,9 +234,50 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
             self.bridge.rung = true;
             return Ok(Progress::Full);
         }
-        self.more = self.turn(wait).map_err(Broken::Ring)?;
+        self.last = self.turn(wait).map_err(Broken::Ring)?;
         self.follow_up();
         Ok(Progress::Turned)
+    }
+
+    /// Whether there is something to tell, or to do, without another turn's waiting.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.last.more || self.bridge.rung || self.bridge.has_pending() || !self.sockets.is_empty()
+    }
+
+    /// Whether the driver has nothing left to submit or to wait for but its next event.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.last.quiet
+    }
+
+    /// Whether JavaScript has not read everything yet, but will come back for it by itself.
+    #[inline]
+    pub(crate) fn is_being_read(&self) -> bool {
+        self.memory.control(control::JS_ASLEEP).load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether the other event loop of this thread was found to have work since the last call.
+    #[inline]
+    pub(crate) fn take_outer_ready(&mut self) -> bool {
+        std::mem::take(&mut self.bridge.outer_ready)
+    }
+
+    /// Reads messages in the next step, even if no ring of the doorbell was heard.
+    pub(crate) fn look_at_mail(&mut self) {
+        self.bridge.rung = true;
+    }
+
+    /// The driver.
+    #[inline]
+    pub(crate) fn driver(&mut self) -> &mut Driver<K> {
+        &mut self.driver
+    }
+
+    /// How JavaScript is woken.
+    #[inline]
+    pub(crate) fn sleeper(&self) -> &S {
+        &self.sleeper
     }
 
     /// Shows JavaScript what there is to see, and wakes it if it sleeps.
@@ -221,13 +289,13 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
     }
 
     #[inline]
-    fn turn(&mut self, wait: Wait) -> io::Result<bool> {
-        if self.more || wait == Wait::Poll || !self.announce_sleep() {
-            return Ok(self.driver.turn(&mut self.bridge, Wait::Poll)?.more);
+    fn turn(&mut self, wait: Wait) -> io::Result<Turn> {
+        if self.last.more || wait == Wait::Poll || !self.announce_sleep() {
+            return self.driver.turn(&mut self.bridge, Wait::Poll);
         }
         let turn = self.driver.turn(&mut self.bridge, wait);
         self.memory.control(control::WORKER_ASLEEP).store(0, Ordering::Relaxed);
-        Ok(turn?.more)
+        turn
     }
 
     /// Says that this thread will block, unless there is something to do after all.

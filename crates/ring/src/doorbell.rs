@@ -27,9 +27,16 @@ impl Doorbell {
     /// Ends the current wait of the ring, or its next one.
     pub fn ring(&self) {
         let one = 1u64;
-        // The counter is never read back: 2^64 rings do not happen, so a write cannot fail for want of room.
+        // 2^64 rings do not happen, so a write cannot fail for want of room, even if the counter is never read back.
         // SAFETY: the kernel reads eight bytes of `one`, which lives across the call.
         unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
+    }
+
+    /// Makes the descriptor unreadable until the next ring.
+    pub fn quieten(&self) {
+        let mut rings = 0u64;
+        // SAFETY: the kernel writes eight bytes into `rings`, or none.
+        unsafe { libc::read(self.0.as_raw_fd(), (&raw mut rings).cast(), size_of::<u64>()) };
     }
 
     pub(crate) fn raw_fd(&self) -> RawFd {

@@ -217,6 +217,23 @@ pub trait Kernel {
         Err(io::Error::from_raw_os_error(libc::ENOSYS))
     }
 
+    /// Has the kernel ring `bell` when something completes, for a thread that waits elsewhere than in
+    /// [`enter`](Kernel::enter). It rings only while [`announce`](Kernel::announce) is on, which is not so at first.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel answers: EINVAL when it cannot, EBUSY when there is such a bell already.
+    fn announce_by(&mut self, bell: &Doorbell) -> io::Result<()> {
+        let _ = bell;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Switches that bell on or off. What completed before it was on can be reaped when this returns, or after the next
+    /// `enter`, without a ring.
+    fn announce(&mut self, on: bool) {
+        let _ = on;
+    }
+
     /// Something that other threads can ring to end a wait; each ring completes [`Op::PollDoorbell`].
     fn doorbell(&self) -> Doorbell;
 }

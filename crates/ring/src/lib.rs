@@ -12,6 +12,7 @@
 
 mod address;
 mod affinity;
+mod alarm;
 mod aligned;
 mod buffer_group;
 mod buffer_test;
@@ -38,6 +39,7 @@ mod uring;
 
 pub use address::SocketAddress;
 pub use affinity::{available_cores, pin_to_core};
+pub use alarm::Alarm;
 pub use aligned::AlignedBuffer;
 pub use buffer_group::BUFFER_GROUP_ENTRIES_MAX;
 pub use completion::{BUFFER_ID_SHIFT, Completion, FLAG_BUFFER, FLAG_BUFFER_MORE, FLAG_MORE, FLAG_NOTIFICATION};

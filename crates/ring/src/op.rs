@@ -5,6 +5,7 @@
 //! an operation is therefore safe.
 
 use std::net::SocketAddr;
+use std::os::fd::RawFd;
 
 /// An entry of the ring's registered (fixed) file table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -312,6 +313,11 @@ pub enum Op {
     },
     /// Complete each time the ring's doorbell is rung.
     PollDoorbell,
+    /// Complete once when a descriptor that is no fixed file is readable.
+    PollReadable {
+        /// The descriptor, which must be open when the operation is submitted.
+        descriptor: RawFd,
+    },
 }
 
 impl Op {

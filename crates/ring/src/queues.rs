@@ -127,6 +127,11 @@ impl Queues {
         on!(self, ring => ring.submission().cq_overflow())
     }
 
+    /// Has the kernel ring the registered eventfd when something completes, or not.
+    pub(crate) fn announce(&mut self, on: bool) {
+        on!(self, ring => if on { ring.completion().enable_eventfd() } else { ring.completion().disable_eventfd() });
+    }
+
     /// Whether a submission thread sleeps.
     pub(crate) fn thread_sleeps(&mut self) -> bool {
         on!(self, ring => ring.submission().need_wakeup())

@@ -84,6 +84,7 @@ macro_rules! entry {
             Op::Close { file } => opcode::Close::new($target(file)).build(),
             Op::Cancel { target } => opcode::AsyncCancel::new(target.bits()).build(),
             Op::PollDoorbell => opcode::PollAdd::new(types::Fd($doorbell), libc::POLLIN as u32).multi(true).build(),
+            Op::PollReadable { descriptor } => opcode::PollAdd::new(types::Fd(descriptor), libc::POLLIN as u32).build(),
             Op::NvmeCommand { .. } => panic!("NVMe commands need a ring with wide entries"),
         }
     };

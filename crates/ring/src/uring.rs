@@ -392,6 +392,20 @@ impl Kernel for Uring {
         Ok(facts)
     }
 
+    fn announce_by(&mut self, bell: &Doorbell) -> io::Result<()> {
+        self.queues.announce(false);
+        self.queues.submitter().register_eventfd(bell.raw_fd())
+    }
+
+    fn announce(&mut self, on: bool) {
+        self.queues.announce(on);
+        if on && !self.sqpoll {
+            // Deferred work that came before the switch has rung nothing. Taking it is a system call, whose barriers also
+            // see to it that later work finds the switch on.
+            let _ = self.enter_kernel(0, 0, EnterFlags::GETEVENTS, None);
+        }
+    }
+
     fn doorbell(&self) -> Doorbell {
         self.doorbell.clone()
     }

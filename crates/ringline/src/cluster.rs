@@ -125,13 +125,15 @@ impl<S> Cluster<S> {
         }
     }
 
-    /// Has one worker listen and accept for all from now on, and another one take over when it ends; returns the address, with the port that was chosen if it was 0.
+    /// Has one worker listen and accept for all from now on, and another one take over when it ends; returns the address, with
+    /// the port that was chosen if it was 0. `turn` is called when a worker has been told: it turns those that this thread
+    /// turns itself, which could never answer otherwise.
     ///
     /// # Errors
     ///
     /// EADDRINUSE, EACCES, EADDRNOTAVAIL, …; ECONNABORTED when the worker has ended.
-    pub fn listen(&self, address: SocketAddr) -> io::Result<SocketAddr> {
-        self.listen_on(ACCEPTOR, address)
+    pub fn listen(&self, address: SocketAddr, turn: &dyn Fn()) -> io::Result<SocketAddr> {
+        self.listen_on(ACCEPTOR, address, turn)
     }
 
     /// As [`listen`](Self::listen), but every worker opens a listener of its own and keeps what it accepts. Their sockets must
@@ -140,21 +142,22 @@ impl<S> Cluster<S> {
     /// # Errors
     ///
     /// Those of `listen`, from the first worker that has one.
-    pub fn listen_everywhere(&self, address: SocketAddr) -> io::Result<SocketAddr> {
+    pub fn listen_everywhere(&self, address: SocketAddr, turn: &dyn Fn()) -> io::Result<SocketAddr> {
         self.routes.store(false, Ordering::Release);
-        let bound = self.listen_on(ACCEPTOR, address)?;
+        let bound = self.listen_on(ACCEPTOR, address, turn)?;
         let others = (0..self.workers()).filter(|&worker| worker != ACCEPTOR);
-        others.map(|worker| self.listen_on(worker, bound)).try_for_each(|result| result.map(drop))?;
+        others.map(|worker| self.listen_on(worker, bound, turn)).try_for_each(|result| result.map(drop))?;
         Ok(bound)
     }
 
-    fn listen_on(&self, worker: usize, address: SocketAddr) -> io::Result<SocketAddr> {
+    fn listen_on(&self, worker: usize, address: SocketAddr, turn: &dyn Fn()) -> io::Result<SocketAddr> {
         let mut start = self.start();
         (start.listener, start.bound) = (worker, None);
         drop(start);
         if self.post(worker, Message::Listen(address)).is_err() {
             return Err(worker_gone());
         }
+        turn();
         let mut start = self.start();
         loop {
             match &start.bound {

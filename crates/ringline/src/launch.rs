@@ -109,7 +109,8 @@ fn start<H: AsyncEventHandler>(
     }
     cluster.wait_ready()?;
     if let Some(address) = address {
-        let bound = if config.reuse_port { cluster.listen_everywhere(address) } else { cluster.listen(address) };
+        let (everywhere, turn) = (config.reuse_port, &|| {});
+        let bound = if everywhere { cluster.listen_everywhere(address, turn) } else { cluster.listen(address, turn) };
         bound.map_err(|error| refused("listen on", address, &error))?;
     }
     Ok(())

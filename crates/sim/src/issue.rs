@@ -39,6 +39,7 @@ impl SimKernel {
                 self.violation("the simulated machine has no disk")
             }
             Op::SendZeroCopy { .. } | Op::SendMessageZeroCopy { .. } => self.violation("the simulated kernel copies"),
+            Op::PollReadable { .. } => self.violation("the simulated machine has no other event loop"),
             Op::PollDoorbell => {
                 self.hear_bell();
                 self.bell_pending |= self.bell_rung_ever;
@@ -217,6 +218,7 @@ const fn code(op: &Op) -> i32 {
         Op::Close { .. } => 8,
         Op::Cancel { .. } => 9,
         Op::PollDoorbell => 10,
+        Op::PollReadable { .. } => 20,
         Op::ReceiveDatagrams { .. } => 11,
         Op::Open { .. } => 14,
         Op::Read { .. } => 15,

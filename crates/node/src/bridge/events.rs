@@ -137,6 +137,10 @@ impl<K: Kernel> Host<K> for Bridge<K> {
         }
     }
 
+    fn outer_ready(&mut self) {
+        self.outer_ready = true;
+    }
+
     fn doorbell(&mut self) {
         self.rung = true;
     }

@@ -118,7 +118,7 @@ impl FarSide {
     }
 
     pub(super) fn listen(&self) -> SocketAddr {
-        self.cluster.listen("127.0.0.1:0".parse().unwrap()).unwrap()
+        self.cluster.listen("127.0.0.1:0".parse().unwrap(), &|| {}).unwrap()
     }
 
     /// A client and the connection that the worker made of it.

@@ -52,7 +52,7 @@ fn waiting_for_the_listener_ends_when_its_worker_vanishes() {
     let member = cluster.member(0);
     let waiter = std::thread::spawn({
         let cluster = Arc::clone(&cluster);
-        move || cluster.listen("127.0.0.1:0".parse().unwrap())
+        move || cluster.listen("127.0.0.1:0".parse().unwrap(), &|| {})
     });
     drop(member);
     assert_eq!(waiter.join().unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
@@ -72,7 +72,7 @@ fn listening(workers: usize) -> (Vec<super::Member<Arc<str>>>, Arc<str>) {
     let (socket, address) = (Arc::<str>::from("listener"), "127.0.0.1:1".parse().unwrap());
     let waiter = std::thread::spawn({
         let cluster = Arc::clone(&cluster);
-        move || cluster.listen(address)
+        move || cluster.listen(address, &|| {})
     });
     while !told(&members[0]).iter().any(|message| message.starts_with("Listen")) {
         std::thread::yield_now();

@@ -104,6 +104,9 @@ pub trait Host<K: Kernel> {
     /// A timer that the host armed is due.
     fn timer(&mut self, key: u64);
 
+    /// The other event loop of this thread has work; see [`Driver::watch_outer`](super::Driver::watch_outer).
+    fn outer_ready(&mut self) {}
+
     /// Another thread rang the doorbell.
     fn doorbell(&mut self);
 }

@@ -50,6 +50,10 @@ pub(super) enum Kind {
     Chain = 15,
     /// A request to end a connection's chain.
     CancelChain = 16,
+    /// The poll of the other event loop of this thread; the slot means nothing.
+    Outer = 17,
+    /// A request to end that poll.
+    CancelOuter = 18,
 }
 
 impl Kind {
@@ -80,6 +84,8 @@ impl Kind {
             14 => Self::ZeroCopy,
             15 => Self::Chain,
             16 => Self::CancelChain,
+            17 => Self::Outer,
+            18 => Self::CancelOuter,
             _ => return None,
         })
     }

@@ -20,6 +20,7 @@ mod metrics;
 mod nvme;
 mod nvme_refused;
 mod nvme_status;
+mod outer;
 mod pipe;
 mod receive;
 mod receive_buffers;
@@ -73,6 +74,7 @@ use connection::{Connecting, Connection};
 use files::Files;
 use kind::Kind;
 use nvme::Devices;
+use outer::Outer;
 use pipe::Pipes;
 use receive_buffers::ReceiveBuffers;
 use send::Gather;
@@ -113,6 +115,9 @@ enum Due {
 pub struct Turn {
     /// More completions are waiting, or submissions did not fit: come again without blocking.
     pub more: bool,
+    /// Neither did something complete nor was a timer due. Only after such a turn may a thread wait elsewhere: what
+    /// follows from a completion is submitted at the start of the turn after it.
+    pub quiet: bool,
 }
 
 /// The event loop of one worker, and all its connections.
@@ -147,6 +152,7 @@ pub struct Driver<K: Kernel> {
     /// The number of the disk operation that was begun last.
     disk_seq: u64,
     zero_copy: ZeroCopy,
+    outer: Outer,
     timers: Timers<Due>,
     settings: DriverSettings,
     linger_ns: u64,
@@ -196,6 +202,7 @@ impl<K: Kernel> Driver<K> {
             files: Files::new(settings.disk.files_max, settings.disk.file_operations_max),
             devices: Devices::new(settings.disk.devices_max, settings.disk.commands_max),
             disk_seq: 0,
+            outer: Outer::default(),
             timers: Timers::new(),
             linger_ns: advance::LINGER_NS,
             sends_submitted: false,
@@ -224,9 +231,13 @@ impl<K: Kernel> Driver<K> {
         self.metrics.enters += 1;
         let entered = self.submitter.kernel.enter(wait)?;
         self.now = self.submitter.kernel.now();
+        let completions = self.metrics.completions;
         let more = self.process_completions(host);
-        self.fire_timers(host);
-        Ok(Turn { more: more || stuck || waiting || entered == Entered::Backpressure })
+        let fired = self.fire_timers(host);
+        Ok(Turn {
+            more: more || stuck || waiting || entered == Entered::Backpressure,
+            quiet: !fired && completions == self.metrics.completions,
+        })
     }
 
     /// Turns what the host asked for since the last turn into submissions.
@@ -330,12 +341,17 @@ impl<K: Kernel> Driver<K> {
             Some(Kind::NvmeCommand) => self.nvme_command_completed(host, completion),
             Some(Kind::DeviceClose) => self.device_close_completed(host, completion),
             Some(Kind::ZeroCopy) => self.zero_copy_completed(host, completion),
+            Some(Kind::Outer) => self.outer_completed(host, completion),
+            Some(Kind::CancelOuter) => {}
             None => debug_assert!(false, "a completion of no kind: {completion:?}"),
         }
     }
 
-    fn fire_timers<H: Host<K>>(&mut self, host: &mut H) {
+    /// Answers whether any was due.
+    fn fire_timers<H: Host<K>>(&mut self, host: &mut H) -> bool {
+        let mut fired = false;
         while let Some(due) = self.timers.pop_due(self.now) {
+            fired = true;
             match due {
                 Due::Connect(conn) => self.connect_timed_out(host, conn),
                 Due::Linger(conn) => self.linger_over(host, conn),
@@ -347,6 +363,7 @@ impl<K: Kernel> Driver<K> {
                 Due::Host(key) => host.timer(key),
             }
         }
+        fired
     }
 
     /// The connection of a token, unless the token is stale.

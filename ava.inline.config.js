@@ -1,0 +1,23 @@
+// The specs of servers once more, with inline delivery; see __test__/delivery.ts.
+import usual from './ava.config.js'
+
+const specs = [
+  'clients',
+  'combinators',
+  'connections',
+  'direct-io',
+  'guards',
+  'lifetime',
+  'recv-into',
+  'server',
+  'timers',
+  'udp',
+  'worker-threads',
+  'workers',
+]
+
+export default {
+  ...usual,
+  files: specs.map((spec) => `dist-test/${spec}.spec.js`),
+  environmentVariables: { RINGLINE_TEST_DELIVERY: 'inline' },
+}

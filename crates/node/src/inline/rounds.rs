@@ -1,0 +1,208 @@
+//! How a thread turns its own worker, and where it waits.
+//!
+//! One wait has to serve two loops, this worker's ring and libuv. While bytes come and go, the thread waits _in the ring_,
+//! which watches libuv's descriptor: what handlers sent is submitted by the very call that waits for more, and a request
+//! costs one system call. libuv gets its turn when it has something to do (its descriptor is readable, a timer is due, an
+//! immediate is pending), and after [`SLICE_NS`] in any case. When nothing has come for [`DWELL_NS`], or when the thread
+//! has other workers, it waits _in libuv_, which watches a bell that the kernel rings and an alarm for timers.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{mem, thread};
+
+use ringline_ring::{Uring, Wait};
+
+use super::{IDLE, Inline, Stage, Waiting, Wanted, is_only_worker};
+use crate::worker::{Broken, Progress, Worker};
+
+/// How long the thread waits in the ring before it leaves the waiting to libuv. Waits up to this long count as work in
+/// `performance.eventLoopUtilization()`, which knows of libuv's own waits only.
+const DWELL_NS: u64 = 1_000_000;
+/// How long a busy worker keeps its thread before libuv looks for other I/O.
+const SLICE_NS: u64 = 1_000_000;
+const NS_PER_MS: u64 = 1_000_000;
+
+/// What comes after a round.
+#[derive(PartialEq, Eq)]
+enum Next {
+    /// Another round.
+    Round,
+    /// libuv's other events, without waiting.
+    OtherEvents,
+    /// libuv may wait.
+    Wait,
+}
+
+/// One visit of the loop.
+#[derive(Default)]
+struct Visit {
+    /// When it should end.
+    end: Option<u64>,
+    /// It ends with this round: libuv has something to do.
+    leaving: bool,
+}
+
+impl Inline {
+    /// Keeps the loop from waiting, or no longer.
+    pub(super) fn set_busy(&self, busy: bool) {
+        if !self.stopped.get() {
+            self.handles.borrow()[IDLE].set_busy(busy);
+        }
+    }
+
+    /// Turns the worker until it has nothing to do, or libuv has. Answers whether the loop may wait.
+    pub(super) fn turn(&self) -> bool {
+        let mut visit = Visit::default();
+        loop {
+            self.tell();
+            match self.act(&mut visit) {
+                Next::Round => {}
+                Next::OtherEvents => return false,
+                Next::Wait => return true,
+            }
+        }
+    }
+
+    /// Reads messages without calling JavaScript.
+    pub(super) fn read_mail(&self) {
+        let mut stage = self.stage.borrow_mut();
+        let Stage::Running(worker) = &mut *stage else { return };
+        worker.look_at_mail();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            worker.tell();
+            worker.act(Wait::Poll)
+        }));
+        end_unless_turned(&mut stage, outcome);
+    }
+
+    /// Tells JavaScript what has happened, and calls it if it sleeps. It may do anything meanwhile, stop the worker too.
+    fn tell(&self) {
+        let wanted = {
+            let mut stage = self.stage.borrow_mut();
+            if let Stage::Running(worker) = &mut *stage
+                && let Err(panic) = catch_unwind(AssertUnwindSafe(|| worker.tell()))
+            {
+                end_unless_turned(&mut stage, Err(panic));
+            }
+            match &mut *stage {
+                Stage::Running(worker) => worker.sleeper().0.take(),
+                Stage::Ending(ending) => {
+                    let told = ending.tell();
+                    let wanted = ending.sleeper().0.take();
+                    if told {
+                        *stage = Stage::Ended;
+                    }
+                    wanted
+                }
+                Stage::Ended => false,
+            }
+        };
+        if wanted {
+            self.called.set(true);
+            // SAFETY: the loop has called this thread, so no JavaScript is running; the function is released only when no
+            // handle is left that could bring it here.
+            unsafe { self.callback.call() };
+        }
+    }
+
+    /// Does what JavaScript wants, and waits in the ring when there is nothing else to do and the thread may.
+    fn act(&self, visit: &mut Visit) -> Next {
+        let mut stage = self.stage.borrow_mut();
+        let worker = match &mut *stage {
+            Stage::Running(worker) => worker,
+            // It says so when JavaScript has made room, which an immediate of its own does.
+            Stage::Ending(_) => return Next::OtherEvents,
+            Stage::Ended => return Next::Wait,
+        };
+        // JavaScript reads on when libuv has run its immediates.
+        visit.leaving |= self.called.get() && worker.is_being_read();
+        let mut wait = Wait::Poll;
+        if self.waiting.get() == Waiting::InRing && !visit.leaving && !worker.has_news() && is_only_worker() {
+            match self.longest_wait() {
+                Some(longest) => {
+                    worker.driver().watch_outer(self.event_loop.descriptor());
+                    wait = longest;
+                }
+                None => visit.leaving = true,
+            }
+        }
+        let outcome = catch_unwind(AssertUnwindSafe(|| worker.act(wait)));
+        if wait != Wait::Poll {
+            self.event_loop.update_time();
+        }
+        if !end_unless_turned(&mut stage, outcome) {
+            return Next::Round;
+        }
+        match &mut *stage {
+            Stage::Running(worker) => self.next(worker, visit, wait != Wait::Poll),
+            _ => Next::Round,
+        }
+    }
+
+    /// How long the thread may wait in the ring; none when libuv has something to do.
+    fn longest_wait(&self) -> Option<Wait> {
+        let timeout_ns = self.event_loop.timeout_ms().map_or(DWELL_NS, |ms| u64::from(ms) * NS_PER_MS);
+        (timeout_ns > 0).then_some(Wait::AtMost(timeout_ns.min(DWELL_NS)))
+    }
+
+    /// What comes after a round in which the worker has waited or not.
+    fn next(&self, worker: &mut Worker<Uring, Wanted>, visit: &mut Visit, waited: bool) -> Next {
+        let last = visit.leaving;
+        visit.leaving |= worker.take_outer_ready();
+        if worker.has_news() || worker.sleeper().0.get() {
+            self.move_into_ring(worker);
+            let now = worker.driver().now();
+            visit.leaving |= now >= *visit.end.get_or_insert(now + SLICE_NS);
+            return if last { Next::OtherEvents } else { Next::Round };
+        }
+        if visit.leaving {
+            return Next::OtherEvents;
+        }
+        if !worker.is_settled() {
+            return Next::Round;
+        }
+        match self.waiting.get() {
+            Waiting::InRing if waited || !is_only_worker() => {
+                worker.driver().unwatch_outer();
+                self.waiting.set(Waiting::Changing);
+            }
+            Waiting::InRing => {}
+            Waiting::Changing if worker.driver().watches_outer() => {}
+            Waiting::Changing => {
+                worker.driver().announce(true);
+                self.waiting.set(Waiting::InLoop);
+            }
+            Waiting::InLoop => {
+                if let Some(deadline) = worker.driver().next_deadline() {
+                    self.alarm.borrow_mut().set(deadline);
+                }
+                return Next::Wait;
+            }
+        }
+        Next::Round
+    }
+
+    /// Something has come, so more is likely to: the next wait is in the ring, if it may be.
+    fn move_into_ring(&self, worker: &mut Worker<Uring, Wanted>) {
+        if self.waiting.get() == Waiting::InRing || !self.may_dwell || !is_only_worker() {
+            return;
+        }
+        if !worker.driver().watches_outer() {
+            worker.driver().announce(false);
+            self.waiting.set(Waiting::InRing);
+        }
+    }
+}
+
+/// Ends a worker that cannot go on, or need not. Answers whether it can.
+fn end_unless_turned(stage: &mut Stage, outcome: thread::Result<Result<Progress, Broken>>) -> bool {
+    let outcome = match outcome {
+        Ok(Ok(Progress::Turned | Progress::Full)) => return true,
+        Ok(Ok(Progress::Ended)) => Ok(Ok(())),
+        Ok(Err(broken)) => Ok(Err(broken)),
+        Err(panic) => Err(panic),
+    };
+    if let Stage::Running(worker) = mem::replace(stage, Stage::Ended) {
+        *stage = Stage::Ending(Box::new(worker.end(outcome)));
+    }
+    false
+}
