@@ -17,6 +17,8 @@ const USAGE = `npm run soak -- [options]
   --servers a,b        of: ringline, ringline-rs (default both)`
 
 const RELEASE_TIMEOUT_MS = 10_000
+/** Memory that a server has not needed for some seconds goes back to the system; so long is it left alone. */
+const REST_MS = 10_000
 const SAMPLE_MS = 250
 const number = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 
@@ -67,13 +69,15 @@ async function soak(server) {
     const isBack = (/** @type {import('../harness/vitals.mjs').Vitals} */ now) =>
       now.descriptors === before.descriptors && now.threads === before.threads
     const after = await vitalsOnce(running.pid, isBack, RELEASE_TIMEOUT_MS)
+    await sleep(REST_MS)
+    const atRest = vitals(running.pid).residentBytes
     const change = (/** @type {'descriptors' | 'threads'} */ what) => `${what} ${before[what]} → ${after[what]}`
     console.log(`${server.title}: ${result.connections} connections, ${result.seconds.toFixed(0)} s`)
     console.log(
       `  ${number.format(result.requests)} messages, ${number.format(result.verified_bytes)} bytes verified, none wrong, lost or out of order`,
     )
     console.log(
-      `  resident ${[before.residentBytes, peak, after.residentBytes].map(mebibytes).join(' → ')} (start → peak → end); ${change('descriptors')}; ${change('threads')}`,
+      `  resident ${[before.residentBytes, peak, atRest].map(mebibytes).join(' → ')} (start → peak → after ${REST_MS / 1e3} s of rest); ${change('descriptors')}; ${change('threads')}`,
     )
     if (!isBack(after)) throw new Error(`${server.title} kept descriptors or threads for ${RELEASE_TIMEOUT_MS / 1e3} s`)
   } finally {
