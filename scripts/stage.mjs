@@ -55,7 +55,7 @@ export async function installIfNeeded() {
   const installed = `${root}node_modules/.package-lock.json`
   const wanted = `${root}package-lock.json`
   if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(wanted).mtimeMs) return
-  await runStage('install', 'npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'])
+  await runStage('install', 'npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'])
 }
 
 /** The caller's, and colours off, so that the counts in the output read the same everywhere; installed tools found first. */
