@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::far_side::{Conn, FarSide, LIMIT};
 use crate::protocol::size::COMPLETION_RING_RECORDS;
@@ -60,6 +60,37 @@ fn j3_the_ring_stops_at_its_bound_and_nothing_is_lost_or_reordered() {
     for (bytes, (count, _)) in received.iter().zip(&written) {
         assert!(bytes.iter().copied().eq((0..*count).flat_map(u32::to_le_bytes)));
     }
+}
+
+#[test]
+fn j3_a_flood_is_stopped_by_its_socket_while_javascript_does_not_read() {
+    /// Far more than the buffers of two sockets, and all the memory that the worker receives into.
+    const FLOOD_BYTES: usize = 64 << 20;
+    let mut side = FarSide::start();
+    let address = side.listen();
+    let (mut flood, _) = side.accept(address);
+    let held = Arc::<AtomicBool>::default();
+    let clients: Vec<_> = (0..8).map(|_| side.accept(address).0).collect();
+    let writers: Vec<_> = clients
+        .into_iter()
+        .map(|client| {
+            let held = Arc::clone(&held);
+            thread::spawn(move || write_until(&held, &client))
+        })
+        .collect();
+    wait_until_held_back(&side);
+    flood.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let piece = [7; 1 << 16];
+    let mut written = 0;
+    while written < FLOOD_BYTES && flood.write_all(&piece).is_ok() {
+        written += piece.len();
+    }
+    assert!(written < FLOOD_BYTES, "nothing has stopped it");
+    held.store(true, Ordering::Relaxed);
+    side.mailbox.stop();
+    side.join();
+    // Writers that find their connection reset have panicked.
+    writers.into_iter().for_each(|writer| drop(writer.join()));
 }
 
 fn drain(side: &mut FarSide, conns: &[Conn], received: &mut [Vec<u8>], records: u32) {
