@@ -160,7 +160,12 @@ pub trait Kernel {
     fn end(&mut self, each: &mut dyn FnMut(Completion));
 
     /// Takes ownership of the descriptor that a completion of [`Op::AcceptMultishot`] or [`Op::Open`] names in its result.
-    fn accepted(&mut self, result: u32) -> Self::Socket;
+    ///
+    /// # Safety
+    ///
+    /// `result` must be that of such a completion of this kernel, and may be passed once only: it names a descriptor that
+    /// nobody owns yet.
+    unsafe fn accepted(&mut self, result: u32) -> Self::Socket;
 
     /// Puts an accepted socket into the file table, and tells the address of the other side. The connection ends when both
     /// the table and the caller have let go of it.
@@ -195,7 +200,11 @@ pub trait Kernel {
     ///
     /// When it is neither a regular file nor a block device, when it takes no direct I/O, or when the kernel cannot take
     /// the descriptor; ENOSYS from a kernel without files. The descriptor is closed.
-    fn adopt_file(&mut self, file: FileIndex, result: u32) -> io::Result<FileFacts> {
+    ///
+    /// # Safety
+    ///
+    /// As that of [`accepted`](Kernel::accepted), with a completion of [`Op::Open`].
+    unsafe fn adopt_file(&mut self, file: FileIndex, result: u32) -> io::Result<FileFacts> {
         let _ = (file, result);
         Err(io::Error::from_raw_os_error(libc::ENOSYS))
     }
@@ -212,7 +221,11 @@ pub trait Kernel {
     ///
     /// When it is not the generic character device of that namespace, or the device does not answer; ENOSYS from a
     /// kernel without devices. The descriptor is closed.
-    fn adopt_device(&mut self, file: FileIndex, result: u32, namespace: u32) -> io::Result<DeviceFacts> {
+    ///
+    /// # Safety
+    ///
+    /// As that of [`accepted`](Kernel::accepted), with a completion of [`Op::Open`].
+    unsafe fn adopt_device(&mut self, file: FileIndex, result: u32, namespace: u32) -> io::Result<DeviceFacts> {
         let _ = (file, result, namespace);
         Err(io::Error::from_raw_os_error(libc::ENOSYS))
     }

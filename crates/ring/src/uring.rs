@@ -348,8 +348,8 @@ impl Kernel for Uring {
     }
 
     #[inline]
-    fn accepted(&mut self, result: u32) -> OwnedFd {
-        // SAFETY: the caller passes the result of an accept, once; the kernel made that descriptor for us alone.
+    unsafe fn accepted(&mut self, result: u32) -> OwnedFd {
+        // SAFETY: the caller passes the result of an operation that made a descriptor, for us alone, and passes it once.
         unsafe { OwnedFd::from_raw_fd(result as RawFd) }
     }
 
@@ -374,8 +374,9 @@ impl Kernel for Uring {
         sockets::local_address(socket).ok()
     }
 
-    fn adopt_file(&mut self, file: FileIndex, result: u32) -> io::Result<FileFacts> {
-        let opened = self.accepted(result);
+    unsafe fn adopt_file(&mut self, file: FileIndex, result: u32) -> io::Result<FileFacts> {
+        // SAFETY: the caller's promise is the same.
+        let opened = unsafe { self.accepted(result) };
         let facts = files::examine(&opened)?;
         self.register_file(file, &opened)?;
         Ok(facts)
@@ -385,8 +386,9 @@ impl Kernel for Uring {
         self.queues.are_wide()
     }
 
-    fn adopt_device(&mut self, file: FileIndex, result: u32, namespace: u32) -> io::Result<DeviceFacts> {
-        let opened = self.accepted(result);
+    unsafe fn adopt_device(&mut self, file: FileIndex, result: u32, namespace: u32) -> io::Result<DeviceFacts> {
+        // SAFETY: the caller's promise is the same.
+        let opened = unsafe { self.accepted(result) };
         let facts = nvme::examine(&opened, namespace)?;
         self.register_file(file, &opened)?;
         Ok(facts)

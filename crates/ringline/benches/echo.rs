@@ -4,6 +4,7 @@ use std::future::Future;
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringline::{AsyncEventHandler, Config, ConnCtx, ParseResult, RinglineBuilder};
@@ -42,6 +43,7 @@ fn echo(criterion: &mut Criterion) {
     client.set_nodelay(true).unwrap();
 
     let mut group = criterion.benchmark_group("echo");
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
     for (name, bytes, pipelined) in [("64 B", 64, 1), ("64 B, 16 pipelined", 64, 16), ("16 KiB", 16 * 1024, 1)] {
         let out: Vec<u8> = (0..bytes * pipelined).map(|index| index as u8).collect();
         let mut back = vec![0; out.len()];

@@ -171,6 +171,14 @@ impl SimKernel {
     }
 }
 
+impl SimKernel {
+    /// As [`Kernel::accepted`], which here checks what it is given.
+    pub fn accepted(&mut self, result: u32) -> SimSocket {
+        let socket = self.network.world().descriptors.own(result);
+        socket.unwrap_or_else(|| self.violation(&format!("{result} is no accepted socket, or was taken before")))
+    }
+}
+
 impl Kernel for SimKernel {
     type Socket = SimSocket;
 
@@ -306,9 +314,8 @@ impl Kernel for SimKernel {
         }
     }
 
-    fn accepted(&mut self, result: u32) -> SimSocket {
-        let socket = self.network.world().descriptors.own(result);
-        socket.unwrap_or_else(|| self.violation(&format!("{result} is no accepted socket, or was taken before")))
+    unsafe fn accepted(&mut self, result: u32) -> SimSocket {
+        Self::accepted(self, result)
     }
 
     fn adopt(&mut self, file: FileIndex, socket: &SimSocket) -> io::Result<SocketAddr> {

@@ -14,7 +14,8 @@ fn accept(bench: &mut Bench, bound: SocketAddr) -> (TcpStream, OwnedFd) {
     let tag = bench.push(Op::AcceptMultishot { listener: LISTENER });
     let client = TcpStream::connect(bound).unwrap();
     let result = bench.wait_for(tag).outcome().unwrap();
-    (client, bench.ring.accepted(result))
+    // SAFETY: the result is that of the accept, and is used once.
+    (client, unsafe { bench.ring.accepted(result) })
 }
 
 fn flags(socket: &OwnedFd, what: libc::c_int) -> libc::c_int {

@@ -167,7 +167,8 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn accept_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let stopping = self.acceptor.state == State::Stopping;
         if let Ok(result) = completion.outcome() {
-            let socket = self.submitter.kernel.accepted(result);
+            // SAFETY: each completion of the accept is looked at once, here.
+            let socket = unsafe { self.submitter.kernel.accepted(result) };
             self.acceptor.backoff = BACKOFF_NS;
             if !stopping {
                 host.incoming(socket);

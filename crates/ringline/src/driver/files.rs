@@ -258,7 +258,8 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn file_open_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let file = FileToken { slot: completion.tag.slot(), generation: completion.tag.generation() };
         let opened = match completion.outcome() {
-            Ok(result) => self.submitter.kernel.adopt_file(self.fixed_file(file), result),
+            // SAFETY: the completion of an open is looked at once, here.
+            Ok(result) => unsafe { self.submitter.kernel.adopt_file(self.fixed_file(file), result) },
             // The path is not at fault, and nothing else is asked of the open that could be.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 Err(io::Error::new(io::ErrorKind::Unsupported, "the file system takes no direct I/O (O_DIRECT)"))

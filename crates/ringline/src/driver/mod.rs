@@ -306,12 +306,20 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn complete<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
-        let tag = completion.tag;
-        match Kind::from_number(tag.kind()) {
+        match Kind::from_number(completion.tag.kind()) {
             Some(Kind::Receive) => self.receive_completed(host, completion),
             Some(Kind::Send) => self.send_completed(host, completion),
+            kind => self.complete_otherwise(host, completion, kind),
+        }
+    }
+
+    /// What is neither received nor sent on a connection, so that the loop over those stays short.
+    #[inline(never)]
+    fn complete_otherwise<H: Host<K>>(&mut self, host: &mut H, completion: Completion, kind: Option<Kind>) {
+        match kind {
+            Some(Kind::Receive | Kind::Send) => {}
             Some(Kind::Writable) => self.writable_completed(host, completion),
             Some(Kind::Accept) => self.accept_completed(host, completion),
             Some(Kind::Doorbell) => {

@@ -272,8 +272,10 @@ impl<K: Kernel> Driver<K> {
             self.metrics.stale_completions += 1;
             return;
         };
-        let opened: io::Result<DeviceFacts> =
-            completion.outcome().and_then(|result| self.submitter.kernel.adopt_device(index, result, namespace));
+        let opened: io::Result<DeviceFacts> = completion.outcome().and_then(|result| {
+            // SAFETY: the completion of an open is looked at once, here.
+            unsafe { self.submitter.kernel.adopt_device(index, result, namespace) }
+        });
         match self.devices.handles.opened(device.slot, device.generation, opened.is_ok()) {
             Some(Opened::Told) => {
                 if let (Some(found), Ok(facts)) =

@@ -157,7 +157,7 @@ impl<K: Kernel> Driver<K> {
         !self.parked.is_empty() && self.buffers.available() > 0
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn receive_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let mut chunk = None;
         if let Some(buffer) = completion.buffer_id() {
@@ -188,6 +188,7 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// A receive has ended, though it may be armed again, or brought no bytes.
+    #[inline(never)]
     fn receive_interrupted<H: Host<K>>(&mut self, host: &mut H, completion: Completion, chunk: Option<Chunk>) {
         let Some(conn) = self.completed(completion) else { return self.discard(chunk) };
         if !completion.more()
@@ -205,6 +206,7 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
+    #[inline(never)]
     fn bytes_received<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, chunk: Option<Chunk>) {
         let Some(connection) = self.connection(conn) else {
             self.metrics.stale_completions += 1;

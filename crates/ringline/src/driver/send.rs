@@ -245,7 +245,7 @@ impl<K: Kernel> Driver<K> {
         self.advance(host, conn);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn send_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         if !self.whole_sent(host, completion)
             && let Some(conn) = self.completed(completion)
@@ -287,6 +287,7 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// The result of a connection's send is there.
+    #[inline(never)]
     pub(super) fn send_finished<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, result: i32) {
         let Some(connection) = self.connection(conn) else { return };
         connection.sending = Sending::Idle;

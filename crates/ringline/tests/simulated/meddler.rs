@@ -116,7 +116,7 @@ impl Kernel for Meddler {
         self.kernel.end(each);
     }
 
-    fn accepted(&mut self, result: u32) -> SimSocket {
+    unsafe fn accepted(&mut self, result: u32) -> SimSocket {
         self.kernel.accepted(result)
     }
 
