@@ -75,8 +75,9 @@ impl Kernel for Reluctant {
         self.kernel.end(each);
     }
 
-    fn accepted(&mut self, result: u32) -> OwnedFd {
-        self.kernel.accepted(result)
+    unsafe fn accepted(&mut self, result: u32) -> OwnedFd {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.kernel.accepted(result) }
     }
 
     fn adopt(&mut self, file: FileIndex, socket: &OwnedFd) -> io::Result<SocketAddr> {
