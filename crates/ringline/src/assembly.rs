@@ -17,9 +17,6 @@ pub enum HostKind {
     BorrowingJavaScript,
 }
 
-/// Bytes of the receive ring of a host that borrows: the kernel takes all of it in turn, so it should fit into the cache.
-const BORROWED_RING_BYTES: u32 = 1024 * 1024;
-
 /// Binds the calling thread to its core if the configuration says so, and makes worker `index`'s ring and driver. The
 /// configuration must be [valid](Config::validate).
 ///
@@ -47,7 +44,7 @@ fn settings(config: &Config, host: HostKind) -> DriverSettings {
     DriverSettings {
         max_connections: config.max_connections,
         udp_sockets_max: config.udp_bind.len() as u32,
-        receive_entries: receive_entries(config, host),
+        receive_entries: config.recv_buffer.ring_size,
         receive_buffer_size: config.recv_buffer.buffer_size,
         receive_group: config.recv_buffer.bgid,
         receive_for_keeps: host == HostKind::JavaScript,
@@ -61,17 +58,6 @@ fn settings(config: &Config, host: HostKind) -> DriverSettings {
         disk: disk_limits(config),
         flush_interval_ns: config.flush_interval_us.saturating_mul(1000),
     }
-}
-
-/// As many buffers as are configured, but for a host that borrows no more than stay in the cache.
-fn receive_entries(config: &Config, host: HostKind) -> u16 {
-    let entries = config.recv_buffer.ring_size;
-    if host != HostKind::BorrowingJavaScript {
-        return entries;
-    }
-    let fitting = (BORROWED_RING_BYTES / config.recv_buffer.buffer_size).clamp(1, 1 << 15);
-    // Rounded down to a power of two, as a ring has to be.
-    entries.min(1 << fitting.ilog2())
 }
 
 fn disk_limits(config: &Config) -> DiskLimits {

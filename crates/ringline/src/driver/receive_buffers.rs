@@ -13,6 +13,10 @@ use super::slabs::{Chunk, Slabs};
 /// Bytes of a slab that the kernel consumes incrementally, and of the slabs that received bytes are copied into.
 pub const SLAB_BYTES: u32 = 64 * 1024;
 
+/// Bytes of slabs that the kernel has at a time, when they come back soon: it takes all of them in turn, so that all take
+/// part in the working set of the cache.
+const HOT_RING_BYTES: u64 = 1024 * 1024;
+
 /// Most buffers that are handed to the kernel at a time.
 const PROVIDE_BATCH_MAX: usize = 64;
 
@@ -43,17 +47,19 @@ pub(super) struct Taken {
 }
 
 impl ReceiveBuffers {
-    /// Makes the buffer group: `entries` × `buffer_size` bytes in all, touched only as they are used.
+    /// Makes the buffer group: `entries` × `buffer_size` bytes in all, touched only as they are used; fewer where they are
+    /// slabs that the host does not keep.
     pub(super) fn new<K: Kernel>(
         kernel: &mut K,
         group: u16,
         entries: u16,
         buffer_size: u32,
-        copy_out: bool,
+        for_keeps: bool,
     ) -> io::Result<Self> {
         let incremental = kernel.incremental_buffers();
         let (entries, size) = if incremental {
-            let total = u64::from(entries) * u64::from(buffer_size);
+            let configured = u64::from(entries) * u64::from(buffer_size);
+            let total = if for_keeps { configured } else { configured.min(HOT_RING_BYTES) };
             let size = buffer_size.max(SLAB_BYTES);
             let slabs = (total / u64::from(size)).clamp(4, u64::from(entries).max(4)) as u16;
             (slabs.next_power_of_two(), size)
@@ -61,7 +67,7 @@ impl ReceiveBuffers {
             (entries, buffer_size)
         };
         kernel.create_buffer_group(group, entries, incremental)?;
-        let copies = (copy_out && !incremental)
+        let copies = (for_keeps && !incremental)
             .then(|| Copies { slabs: Slabs::new(buffer_size.max(SLAB_BYTES), kernel.doorbell()), filling: None });
         let mut this = Self {
             group,
