@@ -5,8 +5,8 @@ import { TWIN } from './rounds.mjs'
 import { grouped } from './summary.mjs'
 import { colourOf, footerOf, svg, text } from './svg.mjs'
 
-const SIZE = { width: 860, height: 460 }
-const AREA = { left: 70, right: 190, top: 66, bottom: 64 }
+const SIZE = { width: 920, height: 460 }
+const AREA = { left: 70, right: 250, top: 66, bottom: 64 }
 const LABEL_HEIGHT = 15
 const TICKS = 5
 
