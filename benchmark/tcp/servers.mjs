@@ -33,6 +33,7 @@ const ringline = (id, title, ...options) => ({
 /** @type {Server[]} */
 export const servers = [
   ringline('ringline', 'ringline (TypeScript)'),
+  ringline('ringline-inline', 'ringline (TypeScript), inline', '--inline'),
   ringline('ringline-borrowed', 'ringline (TypeScript), borrowed chunks', '--borrowed'),
   {
     id: 'ringline-rs',
