@@ -2,13 +2,17 @@
 import usual from './ava.config.js'
 
 const specs = [
+  'borrowed',
   'clients',
   'combinators',
   'connections',
   'direct-io',
+  'driver-ctx',
   'guards',
   'lifetime',
+  'pipe',
   'recv-into',
+  'send-chain',
   'server',
   'timers',
   'udp',

@@ -50,8 +50,12 @@ struct Inline {
     /// Readable when another thread has rung. The ring hears that too, but tells the bell of it only some time later: the
     /// kernel does not signal an eventfd while it signals another one.
     doorbell: Doorbell,
-    /// Readable when a timer is due while the loop waits.
+    /// Readable when a timer is due while the loop waits, or when the thread has waited in the ring for long.
     alarm: RefCell<Alarm>,
+    /// Something has come since the alarm went off.
+    worked: Cell<bool>,
+    /// Nothing had come between two alarms.
+    rested: Cell<bool>,
     /// [`PREPARE`], [`IDLE`], and one for each descriptor.
     handles: RefCell<Vec<Handle>>,
     /// Handles that have not closed.
@@ -124,6 +128,8 @@ impl InlineWorker {
             bell,
             doorbell,
             alarm: RefCell::new(alarm),
+            worked: Cell::new(false),
+            rested: Cell::new(false),
             handles: RefCell::default(),
             open_handles: Cell::new(0),
             hook: Cell::new(ptr::null_mut()),
@@ -242,7 +248,9 @@ unsafe extern "C" fn doorbell_rang(handle: *mut c_void, _status: c_int, _events:
 
 unsafe extern "C" fn alarm_went_off(handle: *mut c_void, _status: c_int, _events: c_int) {
     // SAFETY: as above.
-    unsafe { worker_of(handle) }.alarm.borrow_mut().quieten();
+    let inline = unsafe { worker_of(handle) };
+    inline.alarm.borrow_mut().quieten();
+    inline.rested.set(!inline.worked.replace(false));
 }
 
 unsafe extern "C" fn handle_closed(handle: *mut c_void) {

@@ -3,8 +3,8 @@
 //! One wait has to serve two loops, this worker's ring and libuv. While bytes come and go, the thread waits _in the ring_,
 //! which watches libuv's descriptor: what handlers sent is submitted by the very call that waits for more, and a request
 //! costs one system call. libuv gets its turn when it has something to do (its descriptor is readable, a timer is due, an
-//! immediate is pending), and after [`SLICE_NS`] in any case. When nothing has come for [`DWELL_NS`], or when the thread
-//! has other workers, it waits _in libuv_, which watches a bell that the kernel rings and an alarm for timers.
+//! immediate is pending), and after [`SLICE_NS`] in any case. When nothing has come for [`DWELL_NS`], which the alarm tells, or
+//! when the thread has other workers, it waits _in libuv_, which watches a bell that the kernel rings and an alarm for timers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{mem, thread};
@@ -116,13 +116,19 @@ impl Inline {
         // JavaScript reads on when libuv has run its immediates.
         visit.leaving |= self.called.get() && worker.is_being_read();
         let mut wait = Wait::Poll;
-        if self.waiting.get() == Waiting::InRing && !visit.leaving && !worker.has_news() && is_only_worker() {
-            match self.longest_wait() {
-                Some(longest) => {
+        let may_wait = self.waiting.get() == Waiting::InRing && !self.rested.get() && is_only_worker();
+        if may_wait && !visit.leaving && !worker.has_news() {
+            match self.event_loop.timeout_ms() {
+                Some(0) => visit.leaving = true,
+                timeout => {
+                    // A time limit of the wait itself would set up a timer for each request, which costs as much as the rest
+                    // of it. The alarm goes off once in a while.
+                    let longest = timeout.map_or(DWELL_NS, |ms| DWELL_NS.min(u64::from(ms) * NS_PER_MS));
+                    let end = worker.driver().now() + longest;
+                    self.alarm.borrow_mut().set(end);
                     worker.driver().watch_outer(self.event_loop.descriptor());
-                    wait = longest;
+                    wait = Wait::Forever;
                 }
-                None => visit.leaving = true,
             }
         }
         let outcome = catch_unwind(AssertUnwindSafe(|| worker.act(wait)));
@@ -133,22 +139,17 @@ impl Inline {
             return Next::Round;
         }
         match &mut *stage {
-            Stage::Running(worker) => self.next(worker, visit, wait != Wait::Poll),
+            Stage::Running(worker) => self.next(worker, visit),
             _ => Next::Round,
         }
     }
 
-    /// How long the thread may wait in the ring; none when libuv has something to do.
-    fn longest_wait(&self) -> Option<Wait> {
-        let timeout_ns = self.event_loop.timeout_ms().map_or(DWELL_NS, |ms| u64::from(ms) * NS_PER_MS);
-        (timeout_ns > 0).then_some(Wait::AtMost(timeout_ns.min(DWELL_NS)))
-    }
-
-    /// What comes after a round in which the worker has waited or not.
-    fn next(&self, worker: &mut Worker<Uring, Wanted>, visit: &mut Visit, waited: bool) -> Next {
+    /// What comes after a round.
+    fn next(&self, worker: &mut Worker<Uring, Wanted>, visit: &mut Visit) -> Next {
         let last = visit.leaving;
         visit.leaving |= worker.take_outer_ready();
         if worker.has_news() || worker.sleeper().0.get() {
+            self.worked.set(true);
             self.move_into_ring(worker);
             let now = worker.driver().now();
             visit.leaving |= now >= *visit.end.get_or_insert(now + SLICE_NS);
@@ -161,7 +162,7 @@ impl Inline {
             return Next::Round;
         }
         match self.waiting.get() {
-            Waiting::InRing if waited || !is_only_worker() => {
+            Waiting::InRing if self.rested.get() || !is_only_worker() => {
                 worker.driver().unwatch_outer();
                 self.waiting.set(Waiting::Changing);
             }
@@ -189,6 +190,7 @@ impl Inline {
         if !worker.driver().watches_outer() {
             worker.driver().announce(false);
             self.waiting.set(Waiting::InRing);
+            self.rested.set(false);
         }
     }
 }
