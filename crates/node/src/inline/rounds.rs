@@ -1,8 +1,7 @@
 //! How a thread turns its own worker, and where it waits.
 //!
 //! One wait has to serve two loops, this worker's ring and libuv. While bytes come and go, the thread waits _in the ring_,
-//! which watches libuv's descriptor: what handlers sent is submitted by the very call that waits for more, and a request
-//! costs one system call. libuv gets its turn when it has something to do (its descriptor is readable, a timer is due, an
+//! which watches libuv's descriptor: a request costs no other system call than those of the ring. libuv gets its turn when it has something to do (its descriptor is readable, a timer is due, an
 //! immediate is pending), and after [`SLICE_NS`] in any case. When nothing has come for [`DWELL_NS`], which the alarm tells, or
 //! when the thread has other workers, it waits _in libuv_, which watches a bell that the kernel rings and an alarm for timers.
 
