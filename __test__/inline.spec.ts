@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import { type AsyncEventHandler, ConfigBuilder, RinglineBuilder, type Server, sleep } from 'ringline'
 import { requireLibuv } from '../dist/attach.js'
-import { dial, handlerClass, holdings, readBytes, serve, until, untilReleased } from './serving.js'
+import { dial, handlerClass, holdings, readBytes, serve, start, until, untilReleased } from './serving.js'
 
 const echo: AsyncEventHandler = { onData: (conn, chunk) => void conn.sendNowait(chunk) }
 const inline = (): ConfigBuilder => new ConfigBuilder().workers(1).pinToCore(false).delivery('inline')
@@ -210,6 +210,28 @@ test.serial('several workers and several servers share the thread, and each is h
     t.is(String(await readBytes(socket, 5)), 'alone')
   }
 })
+
+test.serial(
+  'what a timer of one server sends through another goes out, whichever of them the loop turns first',
+  async (t) => {
+    const program = start(t, 'relays')
+    const [line] = (await once(program.stdout!, 'data')) as [Buffer]
+    const sockets: Socket[] = []
+    for (const port of String(line).trim().split(' ')) {
+      const socket = dialNet(Number(port), '127.0.0.1')
+      t.teardown(() => void socket.destroy())
+      await once(socket, 'connect')
+      sockets.push(socket)
+    }
+    const [first, second] = sockets as [Socket, Socket]
+    for (let round = 0; round < 10; round += 1) {
+      first.write('to the second')
+      t.is(String(await readBytes(second, 6)), 'across')
+      second.write('to the first')
+      t.is(String(await readBytes(first, 6)), 'across')
+    }
+  },
+)
 
 test.serial('a thread without work is woken by other threads', async (t) => {
   const module = new URL('./fixtures/echo-handler.js', import.meta.url)

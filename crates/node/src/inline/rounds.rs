@@ -51,12 +51,14 @@ impl Inline {
     /// Turns the worker until it has nothing to do, or libuv has. Answers whether the loop may wait.
     pub(super) fn turn(&self) -> bool {
         let mut visit = Visit::default();
+        let mut called = false;
         loop {
-            self.tell();
+            called |= self.tell();
             match self.act(&mut visit) {
                 Next::Round => {}
                 Next::OtherEvents => return false,
-                Next::Wait => return true,
+                // JavaScript may have wanted something of a worker whose turn was before this one's.
+                Next::Wait => return !called || is_only_worker(),
             }
         }
     }
@@ -74,7 +76,8 @@ impl Inline {
     }
 
     /// Tells JavaScript what has happened, and calls it if it sleeps. It may do anything meanwhile, stop the worker too.
-    fn tell(&self) {
+    /// Answers whether it was called.
+    fn tell(&self) -> bool {
         let wanted = {
             let mut stage = self.stage.borrow_mut();
             if let Stage::Running(worker) = &mut *stage
@@ -101,6 +104,7 @@ impl Inline {
             // handle is left that could bring it here.
             unsafe { self.callback.call() };
         }
+        wanted
     }
 
     /// Does what JavaScript wants, and waits in the ring when there is nothing else to do and the thread may.
