@@ -4,7 +4,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
-import { type ConnCtx, RinglineError } from 'ringline'
+import { type AsyncEventHandler, type ConnCtx, RinglineError, sleep } from 'ringline'
 import { dial, readAll, readBytes, serve, testConfig, until } from './serving.js'
 
 const hash = (data: Buffer) => createHash('sha256').update(data).digest('hex')
@@ -21,6 +21,7 @@ async function proxied(
   t: ExecutionContext,
   work: (client: ConnCtx, server: ConnCtx) => Promise<unknown>,
   first = '',
+  handler: AsyncEventHandler = {},
 ): Promise<Proxied> {
   const listener = createServer({ allowHalfOpen: true })
   await once(listener.listen(0, '127.0.0.1'), 'listening')
@@ -29,6 +30,7 @@ async function proxied(
   let result: Promise<unknown> = Promise.resolve()
   const working = new Promise<void>((resolve) => {
     void serve(t, {
+      ...handler,
       async onAccept(client) {
         const server = await client.connect({ address: '127.0.0.1', port })
         result = work(client, server)
@@ -180,6 +182,42 @@ test.serial('an aborted pipe loses no byte, and both connections go on', async (
   t.is(hash(await received), hash(data))
   await result
   t.true(aborts > 0)
+})
+
+test.serial('a pipe that is stopped when its source has finished leaves the target open for writing', async (t) => {
+  const controller = new AbortController()
+  let filled = 0
+  let flows = false
+  let finished = false
+  const work = async (client: ConnCtx, server: ConnCtx): Promise<unknown> => {
+    // As much as the upstream's kernel takes without being read, so that what is piped waits.
+    for (let full = 0; full < 20; ) {
+      if (server.bufferedAmount < 64 * 1024) filled += server.sendNowait(Buffer.alloc(64 * 1024, 'f'))
+      const before = server.bufferedAmount
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      full = server.bufferedAmount === before && before > 0 ? full + 1 : 0
+    }
+    const outcome = client.pipe(server, { signal: controller.signal }).catch((reason: unknown) => reason)
+    // The worker does things in order: when it has told of the second sleep, it has started the pipe.
+    for (let turn = 0; turn < 2; turn += 1) await sleep(0)
+    flows = true
+    await until(() => finished)
+    controller.abort('enough')
+    const reason = await outcome
+    await server.send(', after it')
+    server.shutdownWrite()
+    return reason
+  }
+  const onEnd = (conn: ConnCtx): void => {
+    finished ||= !conn.isOutbound()
+  }
+  const { client, upstream, result } = await proxied(t, work, '', { onEnd })
+  await until(() => flows)
+  client.end('piped')
+  await until(() => controller.signal.aborted)
+  const received = await readAll(upstream)
+  t.is(await result, 'enough')
+  t.is(received.subarray(filled).toString(), 'piped, after it')
 })
 
 test.serial('conn.cancel() stops a pipe', async (t) => {

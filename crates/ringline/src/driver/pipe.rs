@@ -40,7 +40,7 @@ pub enum PipeRefused {
 /// How a pipe ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PipeEnd {
-    /// The source has finished, and the kernel has taken every byte and the FIN that follows them.
+    /// The source has finished, and the kernel has taken every byte; the FIN follows them.
     Finished,
     /// The host stopped it.
     Stopped,
@@ -215,7 +215,6 @@ impl<K: Kernel> Driver<K> {
         if let Some(pipe) = self.pipes.pipes.get_any_mut(number) {
             pipe.flow = Flow::Draining(end);
         }
-        self.shutdown_write(to);
         self.target_sent(number);
     }
 
@@ -236,6 +235,8 @@ impl<K: Kernel> Driver<K> {
             Flow::Draining(end) => {
                 let sent = self.connections.get(to.slot(), to.generation()).map_or(0, |target| target.sent);
                 if sent >= end {
+                    // Not before: a pipe that is stopped meanwhile leaves its target open for writing.
+                    self.shutdown_write(to);
                     self.end_pipe(number, PipeEnd::Finished);
                 }
             }
