@@ -516,7 +516,8 @@ export declare class ConnCtx {
  * @param address - an IP address and a port; names are not looked up
  * @param options - a signal that gives up
  * @throws (as a rejection) the system error, such as `ECONNREFUSED`; RinglineError `ERR_RINGLINE_INVALID_ADDRESS`,
- * `ERR_RINGLINE_CONNECTION_LIMIT_REACHED` when `maxConnections` are open, `ERR_RINGLINE_NO_RUNTIME`, or the signal's reason
+ * `ERR_RINGLINE_CONNECTION_LIMIT_REACHED` when `maxConnections` are open, `ERR_RINGLINE_NO_RUNTIME`,
+ * `ERR_RINGLINE_WORKER_STOPPED` when the worker ends meanwhile, or the signal's reason
  */
 export declare function connect(address: AddressInput, options?: ConnectOptions): Promise<ConnCtx>;
 

@@ -6,7 +6,7 @@ import { createServer, type Socket } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
-import { type ConnCtx, connect, connectWithTimeout, ParseResult } from 'ringline'
+import { type AsyncEventHandler, type ConnCtx, connect, connectWithTimeout, ParseResult } from 'ringline'
 import { dial, readAll, readBytes, serve, testConfig, until } from './serving.js'
 
 const hash = (data: Buffer) => createHash('sha256').update(data).digest('hex')
@@ -321,6 +321,21 @@ test.serial("connect: a connection of one's own, refused ones, timeouts, cancell
   await t.throwsAsync(connect({ address: '127.0.0.1', port }, { signal: AbortSignal.abort(new Error('before')) }), {
     message: 'before',
   })
+})
+
+test.serial('connect amid a shutdown says that the worker has stopped', async (t) => {
+  const outcomes: Promise<unknown>[] = []
+  const handler: AsyncEventHandler = {
+    onAccept() {},
+    onClose(conn) {
+      outcomes.push(conn.connect('127.0.0.1:1').catch((error: unknown) => error))
+    },
+  }
+  const server = await serve(t, handler)
+  for (let count = 0; count < 20; count += 1) (await dial(t, server)).resume()
+  await server.shutdown()
+  t.is(outcomes.length, 20)
+  for (const error of await Promise.all(outcomes)) t.like(error, { code: 'ERR_RINGLINE_WORKER_STOPPED' })
 })
 
 test.serial('connect without a running worker says what is missing', async (t) => {

@@ -2,6 +2,7 @@
  * Outbound connections of one worker that are being made. It owns the pending requests; what becomes of them arrives as records.
  */
 
+import { constants } from 'node:os'
 import { type AddressInput, parseAddress, type SocketAddress } from './address.js'
 import type { ConnCtx } from './connection.js'
 import type { Dispatcher } from './dispatcher.js'
@@ -22,6 +23,8 @@ interface Request {
   signal: AbortSignal | undefined
   unlisten: (() => void) | undefined
 }
+
+const { ECANCELED } = constants.errno
 
 /** The longest timeout of a connection attempt, in milliseconds: 2^31 − 1. */
 const TIMEOUT_MAX_MS = 2 ** 31 - 1
@@ -84,7 +87,10 @@ export class Connector {
     const request = this.take(id)
     if (request === undefined) return
     const { address, port } = request.address
-    request.reject(errno === 0 ? limitReached(address, port) : systemError(errno, 'connect', { address, port }))
+    // One that its user gives up is taken before; those that are cancelled here are cancelled by a worker that ends.
+    if (errno === ECANCELED) request.reject(stopped())
+    else if (errno === 0) request.reject(limitReached(address, port))
+    else request.reject(systemError(errno, 'connect', { address, port }))
   }
 
   /** The worker has ended: nothing will be connected any more. */
