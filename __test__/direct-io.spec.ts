@@ -184,8 +184,12 @@ test.serial('a handler is told under the number of an operation why it has faile
 test.serial('ending a runtime with reads in flight settles them and leaves no descriptor behind', async (t) => {
   const path = join(directory(t), 'ending')
   writeFileSync(path, Buffer.alloc(256 * BLOCK))
+  let driver: DriverCtx | undefined
+  const onStart = (started: DriverCtx): void => {
+    driver = started
+  }
   const round = async (): Promise<void> => {
-    const server = await new RinglineBuilder(testConfig().directIo().build()).launch(handlerClass({}))
+    const server = await new RinglineBuilder(testConfig().directIo().build()).launch(handlerClass({ onStart }))
     const file = await openDirectIoFile(path)
     const reads = Array.from({ length: 32 }, () => file.read(0, allocAligned(256 * BLOCK)))
     const settled = Promise.allSettled(reads)
@@ -195,6 +199,7 @@ test.serial('ending a runtime with reads in flight settles them and leaves no de
     }
     await t.throwsAsync(file.read(0, allocAligned(BLOCK)), { code: 'ERR_RINGLINE_WORKER_STOPPED' })
     await file.close()
+    t.is(driver?.usage().diskOperations, 0)
   }
   await round()
   const before = holdings()

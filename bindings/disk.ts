@@ -190,6 +190,7 @@ export class Volumes {
     const pending = [...this.openings.values(), ...this.operations.map((operation) => operation?.outcome)]
     this.openings.clear()
     this.operations.length = 0
+    this.inFlight = 0
     for (const outcome of pending) outcome?.reject(this.stoppedError())
     for (const resolve of this.closing.values()) resolve()
     this.closing.clear()
