@@ -190,8 +190,10 @@ impl InlineWorker {
         for handle in &*self.0.handles.borrow() {
             handle.close(handle_closed);
         }
-        let stage = self.0.stage.replace(Stage::Ended);
-        drop(stage);
+        if let Stage::Running(worker) = self.0.stage.replace(Stage::Ended) {
+            // Whoever called cannot unwind: a panic on the way is caught there. Nobody is left to be told.
+            drop(worker.end(Ok(Ok(()))));
+        }
     }
 }
 
