@@ -2,7 +2,6 @@
 import usual from './ava.config.js'
 
 const specs = [
-  'borrowed',
   'accept-burst',
   'borrowed',
   'clients',
@@ -10,14 +9,11 @@ const specs = [
   'connections',
   'direct-io',
   'driver-ctx',
-  'driver-ctx',
   'guards',
   'hostile-input',
   'lifetime',
   'pipe',
-  'pipe',
   'recv-into',
-  'send-chain',
   'send-chain',
   'server',
   'timers',
