@@ -3,8 +3,8 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
-import { allocAligned, allocGuard, MAX_GUARDS, MAX_IOVECS, MemoryRegion, SendPart } from 'ringline'
-import { accepted, readAll, readBytes, testConfig } from './serving.js'
+import { allocAligned, allocGuard, type ConnCtx, MAX_GUARDS, MAX_IOVECS, MemoryRegion, SendPart } from 'ringline'
+import { accepted, dial, readAll, readBytes, serve, testConfig, until } from './serving.js'
 
 const MIB = 1024 * 1024
 
@@ -175,4 +175,31 @@ test.serial('impossible sizes and alignments are refused by name', (t) => {
       .registeredRegions([allocGuard(1) as never])
       .build()
   t.throws(wrong, { code: 'ERR_RINGLINE_INVALID_CONFIG', message: /registeredRegions/ })
+})
+
+test.serial('guards that are sent amid a shutdown take nothing from what was sent before', async (t) => {
+  const opened: ConnCtx[] = []
+  const failures: unknown[] = []
+  const server = await serve(t, {
+    onAccept: (conn) => void opened.push(conn),
+    onClose: (_conn, error) => void failures.push(error),
+  })
+  const socket = await dial(t, server)
+  await until(() => opened.length === 1)
+  const [conn] = opened as [ConnCtx]
+  const sent = Buffer.alloc(4 * 1024 * 1024, 'before')
+  conn.send(sent).catch(() => {})
+  await until(() => conn.bufferedAmount < sent.length)
+  const down = server.shutdown()
+  // Whether one reaches the worker before it looks at the shutdown or after it is nobody's to say.
+  const guard = allocGuard(8192)
+  for (let count = 0; count < 20; count += 1) {
+    conn.sendGuard(guard).catch(() => {})
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+  const received = await readAll(socket)
+  t.true(received.subarray(0, sent.length).equals(sent))
+  socket.end()
+  await down
+  t.deepEqual(failures, [undefined])
 })
