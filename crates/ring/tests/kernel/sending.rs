@@ -7,7 +7,8 @@ use ringline_ring::{FileIndex, Kernel, Op, PinnedBytes, PinnedMessage, Wait};
 use crate::fixture::{Bench, PATIENCE};
 
 const FILE: FileIndex = FileIndex(0);
-const PIECE: usize = 256 * 1024;
+/// No multiple of anything that the kernel counts in.
+const PIECE: usize = 250_007;
 
 fn send(file: FileIndex, bytes: &'static [u8]) -> Op {
     // SAFETY: the bytes are static.
@@ -20,7 +21,7 @@ static BYTES: [u8; PIECE] = [7; PIECE];
 fn send_dontwait_completes_inline_with_eagain() {
     let mut bench = Bench::new();
     let mut far = bench.connection(FILE);
-    let (mut taken, mut short) = (0, 0);
+    let mut taken = 0;
     let refused = loop {
         let tag = bench.push(send(FILE, &BYTES));
         // The submission alone, which waits for nothing, must bring the completion.
@@ -29,15 +30,13 @@ fn send_dontwait_completes_inline_with_eagain() {
         let completion = bench.seen.pop_front().unwrap();
         assert_eq!(completion.tag, tag);
         match completion.result {
-            count @ 1.. => {
-                taken += count as usize;
-                short += usize::from((count as usize) < PIECE);
-            }
+            count @ 1.. => taken += count as usize,
             error => break error,
         }
     };
     assert_eq!(refused, -libc::EAGAIN);
-    assert!(taken > PIECE && short > 0, "{taken} bytes were taken, {short} sends were short");
+    // Whether the last one is short depends on where the kernel's memory for the socket ends.
+    assert!(taken > PIECE, "{taken} bytes were taken");
 
     // No room: a poll for it waits. Room again: the poll completes, once.
     let writable = bench.push(Op::PollWritable { file: FILE });
