@@ -14,8 +14,19 @@ try {
   const isWanted = ({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part))
   const suites = [...(await rustSuites()), packageSuite()].filter(isWanted)
   if (suites.length === 0) throw new GuestFailure(`no suite has a name with ${wanted.join(' or ')} in it`)
-  const { counts, broken } = await run(suites)
-  for (const name of broken) console.error(`${name} failed ${IN_GUEST}`)
+  const results = await run(suites)
+  // An emulated processor is slow and its time uneven, more so beside others: what has failed gets a second guest for itself, and has failed
+  // when it fails again.
+  const again = suites.filter((_, index) => results[index].hasFailed)
+  if (again.length > 0) {
+    const names = again.map(({ name }) => name).join(', ')
+    console.error(`\n── ${names} failed ${IN_GUEST}, and gets a second guest`)
+    for (const result of await run(again)) results[suites.findIndex(({ name }) => name === result.name)] = result
+  }
+  const counts = { passed: 0, failed: 0, skipped: 0 }
+  for (const result of results) add(counts, result.counts)
+  const broken = results.filter(({ hasFailed }) => hasFailed)
+  for (const { name } of broken) console.error(`${name} failed twice ${IN_GUEST}`)
   // A program that was killed, or crashed, has not printed its failure.
   counts.failed = Math.max(counts.failed, broken.length)
   console.log(`\n${inWords(counts)} ${IN_GUEST}`)
@@ -26,9 +37,8 @@ try {
   process.exitCode = 1
 }
 
-/** Runs the suites one after the other; answers what they counted, and which of them failed. */
+/** Runs the suites one after the other in a guest; answers what each of them counted, and whether it failed. */
 async function run(suites) {
-  const counts = { passed: 0, failed: 0, skipped: 0 }
   const outputs = suites.map(() => '')
   let current = -1
   const started = performance.now()
@@ -43,9 +53,10 @@ async function run(suites) {
       outputs[index] += `${line}\n`
     },
   })
-  suites.forEach(({ count }, index) => {
-    add(counts, count(outputs[index]))
-  })
   console.log(`\n── in the guest: done in ${((performance.now() - started) / 1000).toFixed(1)} s`)
-  return { counts, broken: suites.filter((_, index) => statuses[index] !== 0).map(({ name }) => name) }
+  return suites.map(({ name, count }, index) => ({
+    name,
+    counts: count(outputs[index]),
+    hasFailed: statuses[index] !== 0,
+  }))
 }
