@@ -91,6 +91,8 @@ export class FakePort implements NativePort {
   stop(): void {
     this.stops += 1
   }
+  wakeEnvironment(): void {}
+
   notify(): void {
     this.post(words.NOTIFY)
   }

@@ -42,6 +42,23 @@ test.serial('j13 after unref() the process ends when nothing else keeps it', asy
   t.deepEqual([code, signal], [0, null])
 })
 
+test.serial('a server that is unreferenced handles more than a batch without waiting for another event', async (t) => {
+  // Three records each: more than one batch.
+  const connections = 1000
+  const child = start(t, 'unreferenced', [String(connections)])
+  let text = ''
+  child.stdout?.on('data', (chunk) => {
+    text += String(chunk)
+  })
+  await until(() => text.includes('\n'))
+  const sockets = Array.from({ length: connections }, () => connect(Number(text), '127.0.0.1'))
+  await until(() => /all|long/.test(text))
+  t.false(text.includes('long'), text)
+  for (const socket of sockets) socket.destroy()
+  child.kill('SIGKILL')
+  await ending(child)
+})
+
 // Node 24 aborts at the exit of a process that holds external memory with a detach key of its own.
 test.serial('a process that has received bytes ends by itself with code 0', async (t) => {
   const child = start(t, 'received')

@@ -203,7 +203,10 @@ export class Dispatcher {
     if (this.againQueued) return
     this.againQueued = true
     const again = setImmediate(this.drainAgain)
-    if (!this.referenced) again.unref()
+    if (this.referenced) return
+    // The loop does not wait for such an immediate, nor does it spare its other waits for it.
+    again.unref()
+    this.port.native.wakeEnvironment()
   }
 
   /** Handles up to `budget` records before `tail` and gives their places in the ring back; answers how many. */

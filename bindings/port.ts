@@ -38,6 +38,8 @@ export interface NativePort {
   notify(): void
   ref(): void
   unref(): void
+  /** Ends the next wait of this thread's event loop, without keeping it alive. */
+  wakeEnvironment(): void
   /** Stops this worker and joins its thread. */
   stop(): void
 }

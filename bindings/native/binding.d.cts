@@ -36,6 +36,8 @@ export declare class Port {
   ref(): void
   /** Lets the environment end although the worker runs. */
   unref(): void
+  /** Ends the next wait of the environment's event loop: for what goes on there without keeping it alive. */
+  wakeEnvironment(): void
   /** Stops the worker at once, and joins its thread if it has one. No record is written any more, STOPPED neither. */
   stop(): void
   /** Opens a file past the page cache; FILE_OPENED or FILE_OPEN_FAILED answers with `request`. */

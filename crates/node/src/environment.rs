@@ -94,6 +94,14 @@ impl Attachment {
         }
     }
 
+    /// Ends the wait of the environment's event loop, without keeping it alive.
+    pub(crate) fn wake_environment(&self) {
+        match self {
+            Self::Thread(thread) => thread.wake_environment(),
+            Self::Inline(inline) => inline.wake_environment(),
+        }
+    }
+
     /// Ends the worker at once. Nothing happens when that was done before.
     pub(crate) fn detach(&self, env: &Env) {
         match self {

@@ -181,6 +181,13 @@ impl InlineWorker {
         }
     }
 
+    /// Ends the wait of the environment's event loop.
+    pub(crate) fn wake_environment(&self) {
+        if !self.0.stopped.get() {
+            self.0.doorbell.ring();
+        }
+    }
+
     /// Ends the worker at once. Nothing happens when that was done before.
     pub(crate) fn stop(&self) {
         if self.0.stopped.replace(true) {

@@ -122,6 +122,12 @@ impl Port {
         self.attachment.unref(env);
     }
 
+    /// Ends the next wait of the environment's event loop: for what goes on there without keeping it alive.
+    #[napi]
+    pub fn wake_environment(&self) {
+        self.attachment.wake_environment();
+    }
+
     /// Stops the worker at once, and joins its thread if it has one. No record is written any more, STOPPED neither.
     #[napi]
     pub fn stop(&self, env: &Env) {

@@ -85,6 +85,13 @@ impl RingThread {
         }
     }
 
+    /// Has the environment's event loop look at the completion ring once more.
+    pub(crate) fn wake_environment(&self) {
+        if let Some(running) = &*self.0.borrow() {
+            Sleeper::ring(&running.doorbell);
+        }
+    }
+
     /// Stops the thread and waits until it has ended. Nothing happens when that was done before.
     fn stop(&self) {
         let Some(Running { mailbox, thread, doorbell }) = self.0.borrow_mut().take() else { return };
@@ -142,7 +149,8 @@ fn live(plan: Plan, doorbell: JsDoorbell, ready: &mpsc::SyncSender<Result<Arc<Se
 impl Sleeper for JsDoorbell {
     #[inline]
     fn ring(&self) {
-        // SAFETY: the bell is released only after the ring thread, which alone has it as a sleeper, was joined.
+        // SAFETY: the bell is released only after the ring thread, which alone has it as a sleeper, was joined, and after
+        // `Running`, by which the environment's own thread rings it, was taken.
         unsafe { JsDoorbell::ring(*self) };
     }
 }
