@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync } from 'node:fs'
 
 import { bars } from '../harness/bars.mjs'
-import { firstLine, here, nodeVersion, ringlineVersion } from '../harness/build.mjs'
+import { firstLine, here, nodeVersion, ringlineServer } from '../harness/build.mjs'
 import { startWorker } from '../harness/process.mjs'
 import { startFio } from './fio.mjs'
 
@@ -22,6 +22,8 @@ function prepare() {
   const blocks = FILE_BYTES / (1 << 20)
   execFileSync('dd', ['if=/dev/urandom', `of=${file}`, 'bs=1M', `count=${blocks}`, 'conv=fsync'], { stdio: 'ignore' })
 }
+
+const ringline = ringlineServer('disk/peers/ringline.mjs')
 
 /** @param {string} id @param {string} title @param {number} threads */
 const nodeFs = (id, title, threads) => ({
@@ -42,14 +44,8 @@ export const disk = {
   placements: ['any', 'one'],
   seconds: 0.7,
   servers: [
-    {
-      id: 'ringline',
-      title: 'ringline (TypeScript)',
-      mainThreadIsJs: true,
-      build: () => {},
-      command: () => [process.execPath, here('disk/peers/ringline.mjs'), file],
-      version: ringlineVersion,
-    },
+    ringline('ringline', 'ringline (TypeScript)', file),
+    ringline('ringline-inline', 'ringline (TypeScript), inline', file, '--inline'),
     {
       id: 'fio',
       title: 'fio, io_uring engine',

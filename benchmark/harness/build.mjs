@@ -48,6 +48,21 @@ export const deno = () => [here(`runtimes/node_modules/@deno/linux-${arch}-glibc
 
 export const nodeVersion = () => firstLine([process.execPath, '--version'])
 export const ringlineVersion = () => `on Node ${nodeVersion()}`
+/**
+ * Makes ringline's entries of a family, which are one program with options.
+ *
+ * @param {string} peer @returns {(id: string, title: string, ...options: string[]) => Server}
+ */
+export const ringlineServer =
+  (peer) =>
+  (id, title, ...options) => ({
+    id,
+    title,
+    mainThreadIsJs: true,
+    build: buildTypeScript,
+    command: () => [process.execPath, here(peer), ...options],
+    version: ringlineVersion,
+  })
 export const bunVersion = () => firstLine([...bun(), '--version'])
 export const denoVersion = () => firstLine([...deno(), '--version']).split(' ')[1]
 export { firstLine, run }

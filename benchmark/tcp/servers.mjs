@@ -3,7 +3,6 @@
 // one line when it listens, and ends on SIGTERM.
 import {
   buildRust,
-  buildTypeScript,
   bun,
   bunVersion,
   compileC,
@@ -13,22 +12,14 @@ import {
   installRuntimes,
   nodeVersion,
   program,
-  ringlineVersion,
+  ringlineServer,
   run,
   rustProgram,
 } from '../harness/build.mjs'
 
 /** @typedef {import('../harness/build.mjs').Server} Server */
 
-/** @param {string} id @param {string} title @param {string[]} options @returns {Server} */
-const ringline = (id, title, ...options) => ({
-  id,
-  title,
-  mainThreadIsJs: true,
-  build: buildTypeScript,
-  command: () => [process.execPath, here('bin/tcp/peers/ringline.js'), ...options],
-  version: ringlineVersion,
-})
+const ringline = ringlineServer('bin/tcp/peers/ringline.js')
 
 /** @type {Server[]} */
 export const servers = [
@@ -103,14 +94,7 @@ export const rustPeers = [
 
 /** The proxies: each gets the port of its upstream as an argument. @type {Server[]} */
 export const proxies = [
-  {
-    id: 'ringline-proxy',
-    title: 'ringline (TypeScript), conn.pipe',
-    mainThreadIsJs: true,
-    build: buildTypeScript,
-    command: () => [process.execPath, here('bin/tcp/peers/ringline-proxy.js')],
-    version: ringlineVersion,
-  },
+  ringlineServer('bin/tcp/peers/ringline-proxy.js')('ringline-proxy', 'ringline (TypeScript), conn.pipe'),
   {
     id: 'ringline-proxy-rs',
     title: 'ringline (Rust), conn.pipe',

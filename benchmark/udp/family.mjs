@@ -2,7 +2,6 @@
 // The UDP measurement: one socket that echoes what several sockets send.
 import { bars } from '../harness/bars.mjs'
 import {
-  buildTypeScript,
   bun,
   bunVersion,
   compileC,
@@ -10,7 +9,7 @@ import {
   installRuntimes,
   nodeVersion,
   program,
-  ringlineVersion,
+  ringlineServer,
 } from '../harness/build.mjs'
 import { buildLoad, runLoad, startServer } from '../harness/process.mjs'
 import { cell as connectionsCell } from '../tcp/families.mjs'
@@ -21,6 +20,8 @@ function cell(id) {
   return { ...made, title: made.title.replace('connection', 'socket').replace('pipelined', 'in flight on each') }
 }
 
+const ringline = ringlineServer('bin/udp/peers/ringline.js')
+
 /** @type {import('../harness/rounds.mjs').Family<import('../harness/process.mjs').Running>} */
 export const udp = {
   id: 'udp',
@@ -30,14 +31,8 @@ export const udp = {
   placements: ['one', 'two'],
   seconds: 0.4,
   servers: [
-    {
-      id: 'ringline',
-      title: 'ringline (TypeScript)',
-      mainThreadIsJs: true,
-      build: buildTypeScript,
-      command: () => [process.execPath, here('bin/udp/peers/ringline.js')],
-      version: ringlineVersion,
-    },
+    ringline('ringline', 'ringline (TypeScript)'),
+    ringline('ringline-inline', 'ringline (TypeScript), inline', '--inline'),
     {
       id: 'mmsg',
       title: 'recvmmsg in C',

@@ -9,12 +9,12 @@ import { BLOCK_BYTES, readAtRandom } from './reads.mjs'
 const client = { createForWorker: () => ({}) }
 
 const DEPTH_MAX = 256
-const config = new ConfigBuilder()
+const builder = new ConfigBuilder()
   .workers(1)
   .pinToCore(false)
   .directIo({ maxFiles: 1, maxCommandsInFlight: DEPTH_MAX })
-  .build()
-await new RinglineBuilder(config).launch(client)
+if (process.argv.includes('--inline')) builder.delivery('inline')
+await new RinglineBuilder(builder.build()).launch(client)
 const file = await openDirectIoFile(process.argv[2], { readOnly: true })
 const blocks = file.sizeAtOpen / BLOCK_BYTES
 const buffers = Array.from({ length: DEPTH_MAX }, () => allocAligned(BLOCK_BYTES))

@@ -15,8 +15,9 @@ class Echo implements AsyncEventHandler {
   }
 }
 
-const config = new ConfigBuilder().workers(1).pinToCore(false).build()
-const server = await new RinglineBuilder(config).bindUdp('127.0.0.1:0').launch(Echo)
+const builder = new ConfigBuilder().workers(1).pinToCore(false)
+if (process.argv.includes('--inline')) builder.delivery('inline')
+const server = await new RinglineBuilder(builder.build()).bindUdp('127.0.0.1:0').launch(Echo)
 
 process.once('SIGTERM', () => {
   server.shutdown()
