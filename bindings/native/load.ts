@@ -28,22 +28,20 @@ const ARCHITECTURES: readonly string[] = ['x64', 'arm64']
 const GENERATED_LOADER = '../../bindings/native/binding.cjs'
 
 let loaded: NativeBinding | undefined
-let failure: Error | undefined
 
 /**
- * The native library, loaded once per environment.
+ * The native library, loaded once per environment. What could not be loaded is looked for again the next time: a process may be out of
+ * descriptors for a moment.
  *
- * @throws what {@link nativeLoadError} describes; the same error at every call, since what is missing stays missing
+ * @throws what {@link nativeLoadError} describes
  */
 export function loadNative(): NativeBinding {
   if (loaded !== undefined) return loaded
-  if (failure !== undefined) throw failure
   try {
     loaded = createRequire(import.meta.url)(GENERATED_LOADER) as NativeBinding
     return loaded
   } catch (cause) {
-    failure = nativeLoadError({ platform, arch, libc: currentCLibrary() }, cause)
-    throw failure
+    throw nativeLoadError({ platform, arch, libc: currentCLibrary() }, cause)
   }
 }
 
