@@ -31,19 +31,21 @@ os.execv(program[0], program)
 async function launchUnder(t: ExecutionContext, command: string, args: string[], uid?: number): Promise<string> {
   const fixture = fileURLToPath(new URL('./fixtures/bind.js', import.meta.url))
   const all = [...args, process.execPath, fixture, '127.0.0.1:0']
-  // The libuv of newer Node versions has rings of its own, and gives up when it cannot enter them.
-  const env = { ...process.env, UV_USE_IO_URING: '0' }
-  const child = spawn(command, all, { env, stdio: ['ignore', 'pipe', 'pipe'], ...(uid === undefined ? {} : { uid }) })
+  const child = spawn(command, all, { stdio: ['ignore', 'pipe', 'pipe'], ...(uid === undefined ? {} : { uid }) })
   t.teardown(() => void child.kill('SIGKILL'))
   return (await ending(child)).output
 }
 
-for (const { call, errno, name } of [
+/** Since Node 26 the event loop has a ring of its own: Node itself ends where entering one is forbidden, before anything else is said. */
+const nodeNeedsEnter = Number.parseInt(process.versions.node, 10) >= 26
+
+const filters = [
   { call: SETUP, errno: EPERM, name: 'io_uring_setup' },
   { call: SETUP, errno: ENOSYS, name: 'io_uring_setup' },
   { call: ENTER, errno: EPERM, name: 'io_uring_enter' },
   { call: REGISTER, errno: EPERM, name: 'io_uring_register' },
-]) {
+]
+for (const { call, errno, name } of filters.filter(({ call }) => call !== ENTER || !nodeNeedsEnter)) {
   test(`a filter that answers ${errno} to ${name} is named, with the remedy`, async (t) => {
     const output = await launchUnder(t, 'python3', ['-c', filter, String(call), String(errno)])
     t.regex(output, /^ERR_RINGLINE_BLOCKED_BY_SECCOMP .*a seccomp filter blocks io_uring: /)
