@@ -154,6 +154,39 @@ test.serial('closing either connection rejects', async (t) => {
   t.regex(source!.message, /its source was closed/)
 })
 
+for (const first of ['', 'first']) {
+  const when = first === '' ? 'before it flows' : 'while it flows'
+  test.serial(`shutting the target down for writing ends the pipe at once, ${when}`, async (t) => {
+    let upstreamHas = ''
+    const { client, upstream, result } = await proxied(t, async (client, server) => {
+      const piped = client.pipe(server)
+      // Not one more byte comes of the source before the pipe has ended.
+      if (first !== '') await until(() => upstreamHas === first)
+      server.shutdownWrite()
+      const failed = await piped.catch((error: unknown) => error)
+      client.send('go on')
+      let rest = ''
+      await client.withData((data) => {
+        rest = String(data)
+        return data.length
+      })
+      return [failed, rest]
+    })
+    upstream.on('data', (data) => {
+      upstreamHas += String(data)
+    })
+    if (first !== '') client.write(first)
+    await once(upstream, 'end')
+    t.is(String(await readBytes(client, 5)), 'go on')
+    client.write('rest')
+    const [failed, rest] = (await result) as [RinglineError, string]
+    t.like(failed, { code: 'ERR_RINGLINE_INVALID_CONNECTION' })
+    t.regex(failed.message, /shut down for writing/)
+    t.is(rest, 'rest')
+    t.is(upstreamHas, first)
+  })
+}
+
 test.serial('an aborted pipe loses no byte, and both connections go on', async (t) => {
   const reason = new Error('enough')
   let aborts = 0

@@ -194,6 +194,28 @@ fn closing_either_side_ends_the_pipe() {
 }
 
 #[test]
+fn shutting_the_target_down_for_writing_ends_the_pipe_at_once() {
+    handler!(Shut, client => async move {
+        let (port, server) = upstream(client).await;
+        let shut = async {
+            yield_now().await;
+            server.shutdown_write();
+        };
+        let (piped, ()) = join(client.pipe(server), shut).await;
+        // Only now does the client send more: it is read here.
+        client.send(b"go on").await.unwrap();
+        assert_eq!(receive(client, 4).await, b"rest");
+        OUTCOMES.lock().unwrap().push((port, piped.into(), Outcome::Moved(4)));
+    });
+    let server = Running::server::<Shut>(config());
+    let (port, mut client, mut upstream) = proxied(&server, b"first");
+    assert_eq!(read_all(&mut upstream), b"first");
+    assert_eq!(read_exactly(&mut client, 5), b"go on");
+    client.write_all(b"rest").unwrap();
+    assert_eq!(outcome(port), (Outcome::Closed, Outcome::Moved(4)));
+}
+
+#[test]
 fn a_dropped_pipe_loses_no_byte() {
     /// Lets a pipe run for a few turns; whether it has come to its end.
     async fn pipe_for_a_while(client: ConnCtx, server: ConnCtx) -> bool {

@@ -8,6 +8,7 @@ use ringline_ring::{Completion, Kernel, Op, Tag};
 
 use super::connection::{Fin, Phase, Receive, Sending};
 use super::kind::Kind;
+use super::pipe::PipeEnd;
 use super::{ConnToken, Driver, Due, Host, file_of};
 
 /// How long a closed connection waits for its peer's FIN before its file is closed.
@@ -16,13 +17,15 @@ pub(super) const LINGER_NS: u64 = 1_000_000_000;
 const SHUTDOWN_LINGER_NS: u64 = 50_000_000;
 
 impl<K: Kernel> Driver<K> {
-    /// Sends FIN after everything that is queued. Receiving goes on. False when the token is stale or the connection is
-    /// closed already.
+    /// Sends FIN after everything that is queued. Receiving goes on, and a pipe into the connection ends. False when the
+    /// token is stale or the connection is closed already.
     pub fn shutdown_write(&mut self, conn: ConnToken) -> bool {
         match self.connection(conn) {
             Some(connection) if connection.phase == Phase::Open => {
                 if connection.fin == Fin::No {
                     connection.fin = Fin::Wanted;
+                    let pipe = connection.pipe_in;
+                    self.end_unfinished(pipe, PipeEnd::TargetFailed(0));
                     self.touch(conn);
                 }
                 true

@@ -248,13 +248,18 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn end_pipes_of(&mut self, conn: ConnToken, errno: i32, flushes: bool) {
         let Some(connection) = self.connection(conn) else { return };
         let (outgoing, incoming) = (connection.pipe_out, connection.pipe_in);
-        let is_draining = |pipe: &Pipe| matches!(pipe.flow, Flow::Draining(_));
-        // Everything of a source that has finished is with its target.
-        if self.pipes.pipes.get_any(outgoing).is_some_and(|pipe| !is_draining(pipe)) {
-            self.end_pipe(outgoing, PipeEnd::SourceFailed(errno));
-        }
-        if self.pipes.pipes.get_any(incoming).is_some_and(|pipe| !flushes || !is_draining(pipe)) {
+        self.end_unfinished(outgoing, PipeEnd::SourceFailed(errno));
+        if flushes {
+            self.end_unfinished(incoming, PipeEnd::TargetFailed(errno));
+        } else {
             self.end_pipe(incoming, PipeEnd::TargetFailed(errno));
+        }
+    }
+
+    /// Ends a pipe, unless its source has finished: everything is with the target then, and still goes out.
+    pub(super) fn end_unfinished(&mut self, number: u32, end: PipeEnd) {
+        if self.pipes.pipes.get_any(number).is_some_and(|pipe| !matches!(pipe.flow, Flow::Draining(_))) {
+            self.end_pipe(number, end);
         }
     }
 
