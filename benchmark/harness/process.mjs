@@ -15,7 +15,7 @@ const COMPLAINT_CHARS_MAX = 4000
  * @typedef {{ cpu: number | null, scheduler: 'batch' | 'other' }} Place
  * @typedef {{ port: number, pid: number, stop: () => Promise<void> }} Running
  * @typedef {{ pid: number, run: (task: any) => Promise<Result>, stop: () => Promise<void> }} Worker
- * @typedef {{ requests: number, requests_per_second: number, latency_ns: { p50: number, p99: number, p999: number } | null, load_cpu_ns?: number,
+ * @typedef {{ requests: number, requests_per_second: number, latency_ns: { p50: number, p99: number, p999: number } | null, load_cpu_ns?: number, seconds?: number,
  *   verified_bytes?: number, lost?: number, server: { cpu_ns: number, main_thread_cpu_ns: number } | null }} Result
  * @typedef {Result & { latency_ns: { p50: number, p99: number, p999: number }, connections: number, size: number | 'random', seconds: number, verified_bytes: number, load_cpu_ns: number }} LoadResult
  */

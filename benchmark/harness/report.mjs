@@ -15,6 +15,7 @@ const number = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 const micro = (/** @type {number} */ value) =>
   Number.isFinite(value) ? (Math.abs(value) < 10 ? value.toFixed(2) : number.format(value)) : ''
 const nano = (/** @type {number} */ value) => (Number.isFinite(value) ? number.format(value) : '')
+const percent = (/** @type {number} */ value) => (Number.isFinite(value) ? `${number.format(100 * value)} %` : '')
 /** Nothing is said against a main thread that did nothing. */
 export const ratio = (/** @type {Row['cpuRatio']} */ value) =>
   value === null || !Number.isFinite(value.ratio)
@@ -47,6 +48,9 @@ function table({ subject, titles, unit, javascript }, rows) {
     [`CPU ns/${unit}`, (row) => nano(row.cpuNs)],
     ['on the JS thread', (row) => (javascript.includes(row.server) ? nano(row.mainThreadNs) : '')],
     ['load', (row) => nano(row.loadCpuNs)],
+    // With a CPU each, who is at its limit says what was measured.
+    ['server busy', (row) => (row.placement === 'two' ? percent(row.serverBusy) : '')],
+    ['load busy', (row) => (row.placement === 'two' ? percent(row.loadBusy) : '')],
     ['lost', (row) => number.format(row.lost)],
     [`CPU: ${titles[subject]} ÷ this`, (row) => ratio(row.cpuRatio)],
     ['JS thread: ÷ this', (row) => (javascript.includes(row.server) ? ratio(row.mainThreadRatio) : '')],

@@ -7,7 +7,7 @@ import { median, pairedRatio } from './statistics.mjs'
 /** @typedef {ReturnType<typeof pairedRatio>} Ratio */
 /**
  * @typedef {{ placement: string, cell: string, entry: string, server: string, rounds: number, requestsPerSecond: number, p50Us: number, p99Us: number, p999Us: number,
- *   cpuNs: number, mainThreadNs: number, loadCpuNs: number, lost: number, cpuRatio: Ratio | null, mainThreadRatio: Ratio | null, requestsRatio: Ratio | null }} Row
+ *   cpuNs: number, mainThreadNs: number, loadCpuNs: number, serverBusy: number, loadBusy: number, lost: number, cpuRatio: Ratio | null, mainThreadRatio: Ratio | null, requestsRatio: Ratio | null }} Row
  */
 
 const measures = {
@@ -19,6 +19,9 @@ const measures = {
   mainThreadNs: (/** @type {Sample} */ { result }) =>
     (result.server?.main_thread_cpu_ns ?? Number.NaN) / result.requests,
   loadCpuNs: (/** @type {Sample} */ { result }) => (result.load_cpu_ns ?? Number.NaN) / result.requests,
+  // Parts of one CPU's time.
+  serverBusy: (/** @type {Sample} */ { result }) => (result.server?.cpu_ns ?? Number.NaN) / 1e9 / (result.seconds ?? 0),
+  loadBusy: (/** @type {Sample} */ { result }) => (result.load_cpu_ns ?? Number.NaN) / 1e9 / (result.seconds ?? 0),
 }
 
 /**

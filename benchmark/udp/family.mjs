@@ -14,10 +14,16 @@ import {
 import { buildLoad, runLoad, startServer } from '../harness/process.mjs'
 import { cell as connectionsCell } from '../tcp/families.mjs'
 
-/** @param {string} id @returns {import('../tcp/families.mjs').Cell} */
+/**
+ * SOCKETSxBYTESxPIPELINE, and `j` behind it when what a socket sends leaves joined.
+ * @typedef {import('../tcp/families.mjs').Cell & { joined: boolean }} Cell
+ * @param {string} id @returns {Cell}
+ */
 function cell(id) {
-  const made = connectionsCell(id)
-  return { ...made, title: made.title.replace('connection', 'socket').replace('pipelined', 'in flight on each') }
+  const joined = id.endsWith('j')
+  const made = connectionsCell(joined ? id.slice(0, -1) : id)
+  const title = made.title.replace('connection', 'socket').replace('pipelined', 'in flight on each')
+  return { ...made, id, title: joined ? `${title}, sent joined` : title, joined }
 }
 
 const ringline = ringlineServer('bin/udp/peers/ringline.js')
@@ -58,15 +64,36 @@ export const udp = {
     },
   ],
   cell,
-  cells: ['16x64x4', '1x64x1', '64x64x1', '1x64x64', '16x64x16', '16x1024x4'].map(cell),
+  cells: [
+    '16x64x4',
+    '1x64x1',
+    '64x64x1',
+    '1x64x64',
+    '16x64x16',
+    '16x1200x16',
+    '16x64x4j',
+    '16x64x16j',
+    '16x1200x16j',
+  ].map(cell),
   notes: [
-    'The load moves up to 64 datagrams per system call and verifies each byte; "lost" counts datagrams that did not come back within 200 ms.',
+    'The load moves up to 64 datagrams per system call and verifies each byte; "lost" counts datagrams that did not come back within 200 ms. "Sent joined": what a socket has to send leaves as few sends, which the kernel cuts into datagrams (UDP_SEGMENT), so that the load costs less; answers are received one by one in every cell.',
   ],
   pictures: [{ name: 'one-cpu', draw: (report) => bars(report, { placement: 'one' }) }],
   prepare: buildLoad,
   start: (server, place) => startServer(server.command(), place),
-  measure: ({ port, pid }, { connections, size, pipeline }, { seconds, warmup }, place) => {
-    const load = ['--udp', '--addr', `127.0.0.1:${port}`, '--pid', pid, '--connections', connections, '--size', size]
+  measure: ({ port, pid }, { connections, size, pipeline, joined }, { seconds, warmup }, place) => {
+    const load = [
+      '--udp',
+      ...(joined ? ['--joined'] : []),
+      '--addr',
+      `127.0.0.1:${port}`,
+      '--pid',
+      pid,
+      '--connections',
+      connections,
+      '--size',
+      size,
+    ]
     return runLoad([...load, '--pipeline', pipeline, '--duration', seconds, '--warmup', warmup], place)
   },
 }

@@ -1,5 +1,6 @@
 //! The load on a UDP echo server: some sockets, each with `--pipeline` datagrams in flight, moved many per system call so
-//! that the load is not what limits.
+//! that the load is not what limits: with `--joined` also many per send, which the kernel cuts up behind the costly part of
+//! its work. The server gets single datagrams in either case, unless it asks for what was joined.
 //!
 //! Every datagram names its socket and its number, and carries the bytes of the stream that belong to that number: one
 //! that comes back changed, twice, or on another socket is found. Datagrams may be lost; those are counted and sent anew.
@@ -10,6 +11,7 @@ use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::time::Instant;
 
+use crate::batches::{Incoming, Outgoing, cut_sends, grow_buffer};
 use crate::measurement::Measurement;
 use crate::options::Options;
 use crate::stream::{Cursor, Stream};
@@ -21,7 +23,7 @@ const LOST_NS: u64 = 200_000_000;
 /// Without any answer for this long the run fails.
 const STALL_NS_MAX: u64 = 10_000_000_000;
 const WAIT_MS: i32 = 50;
-const SOCKET_BUFFER_BYTES: libc::c_int = 4 << 20;
+const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 
 /// A datagram in flight, in a place of its own; the number of a datagram says its place.
 struct InFlight {
@@ -38,39 +40,7 @@ struct Peer {
     in_flight: Vec<Option<InFlight>>,
     /// Places that are to be sent.
     due: Vec<u32>,
-    outgoing: Messages,
-    incoming: Messages,
-}
-
-/// Memory for a batch of datagrams, and the kernel's description of it.
-struct Messages {
-    bytes: Vec<u8>,
-    size: usize,
-    headers: Vec<libc::mmsghdr>,
-    /// Named by the headers, so it must not be moved or grown.
-    _vectors: Vec<libc::iovec>,
-}
-
-impl Messages {
-    fn new(count: usize, size: usize) -> Self {
-        let mut bytes = vec![0_u8; count * size];
-        let start = bytes.as_mut_ptr();
-        let vector = |index: usize| libc::iovec { iov_base: start.wrapping_add(index * size).cast(), iov_len: size };
-        let mut vectors: Vec<_> = (0..count).map(vector).collect();
-        let header = |vector: &mut libc::iovec| {
-            // SAFETY: a message header is integers and pointers, for which zero is a value.
-            let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
-            header.msg_hdr.msg_iov = vector;
-            header.msg_hdr.msg_iovlen = 1;
-            header
-        };
-        let headers = vectors.iter_mut().map(header).collect();
-        Messages { bytes, size, headers, _vectors: vectors }
-    }
-
-    fn at(&mut self, index: usize) -> &mut [u8] {
-        &mut self.bytes[index * self.size..][..self.size]
-    }
+    outgoing: Outgoing,
 }
 
 /// The whole load of one run.
@@ -78,6 +48,7 @@ struct Load<'options> {
     options: &'options Options,
     stream: Stream,
     peers: Vec<Peer>,
+    incoming: Incoming,
     measurement: Measurement,
     began: Instant,
     now_ns: u64,
@@ -120,6 +91,7 @@ impl<'options> Load<'options> {
             options,
             stream: Stream::new(options.stream_period()),
             peers,
+            incoming: Incoming::new(),
             measurement: Measurement::new(options),
             began: Instant::now(),
             now_ns: 0,
@@ -152,32 +124,14 @@ impl<'options> Load<'options> {
             bytes[8..].copy_from_slice(content(*stream, peer.id, number, options.size_bytes as usize));
         }
         peer.due.clear();
-        let mut sent = 0;
-        while sent < count {
-            let headers = &mut peer.outgoing.headers[sent..count];
-            // SAFETY: the headers name memory of this peer, which stays where it is.
-            let taken =
-                unsafe { libc::sendmmsg(peer.socket.as_raw_fd(), headers.as_mut_ptr(), headers.len() as u32, 0) };
-            if taken < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            sent += taken as usize;
-        }
-        Ok(())
+        peer.outgoing.send(&peer.socket, count)
     }
 
     /// Takes what has come on a socket, and makes the next datagrams due.
     fn receive(&mut self, id: usize) -> Result<(), String> {
-        let Load { options, stream, peers, measurement, now_ns, .. } = self;
+        let Load { options, stream, peers, incoming, measurement, now_ns, may_request, .. } = self;
         let peer = &mut peers[id];
-        let headers = &mut peer.incoming.headers;
-        let (fd, flags) = (peer.socket.as_raw_fd(), libc::MSG_DONTWAIT);
-        // SAFETY: the headers name memory of this peer, which stays where it is.
-        let count =
-            unsafe { libc::recvmmsg(fd, headers.as_mut_ptr(), headers.len() as u32, flags, std::ptr::null_mut()) };
-        for index in 0..count.max(0) as usize {
-            let len = peer.incoming.headers[index].msg_len as usize;
-            let bytes = &peer.incoming.at(index)[..len];
+        for bytes in incoming.receive(&peer.socket) {
             let number = verify(bytes, *stream, peer.id, options.size_bytes as usize)?;
             let place = number % options.pipeline as u32;
             match &peer.in_flight[place as usize] {
@@ -185,9 +139,9 @@ impl<'options> Load<'options> {
                 // It was given up, and comes after all.
                 _ => continue,
             }
-            measurement.tally.bytes(len);
+            measurement.tally.bytes(bytes.len());
             peer.in_flight[place as usize] = None;
-            if self.may_request {
+            if *may_request {
                 peer.due.push(place);
             }
             self.last_progress_ns = *now_ns;
@@ -219,7 +173,11 @@ impl Peer {
         let unspecified = if options.addr.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
         let socket = UdpSocket::bind(unspecified)?;
         socket.connect(options.addr)?;
-        grow_buffer(&socket);
+        // Where it stays smaller, datagrams are lost and counted.
+        let _ = grow_buffer(&socket, SOCKET_BUFFER_BYTES);
+        if options.joined {
+            cut_sends(&socket, options.size_bytes as usize)?;
+        }
         let (pipeline, size) = (options.pipeline, options.size_bytes as usize);
         Ok(Peer {
             socket,
@@ -227,8 +185,7 @@ impl Peer {
             next: 0,
             in_flight: (0..pipeline).map(|_| None).collect(),
             due: (0..pipeline as u32).collect(),
-            outgoing: Messages::new(pipeline, size),
-            incoming: Messages::new(pipeline, size),
+            outgoing: Outgoing::new(pipeline, size, options.joined),
         })
     }
 }
@@ -248,14 +205,6 @@ fn verify(bytes: &[u8], stream: Stream, id: u32, size: usize) -> Result<u32, Str
         }
         _ => Err(format!("socket {id} received a datagram of {} bytes that it did not send", bytes.len())),
     }
-}
-
-/// Room for everything that can be in flight; the kernel's limit may keep it smaller, and then datagrams are lost and counted.
-fn grow_buffer(socket: &UdpSocket) {
-    let bytes = SOCKET_BUFFER_BYTES;
-    let (bytes, len) = (&raw const bytes, size_of::<libc::c_int>() as libc::socklen_t);
-    // SAFETY: the option's value is an integer that lives for the call.
-    unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, bytes.cast(), len) };
 }
 
 /// The sockets that have something to read.

@@ -2,9 +2,11 @@
 //!
 //! This file only ties the parts together. [`options`] reads the command line, [`stream`] and [`connection`] say which
 //! bytes must go out and come back, [`arrivals`] when requests are due, [`measurement`] what counts, [`load`] who sends
-//! next, and [`tasks`] moves the bytes, on ringline's own runtime. [`datagrams`] does both for UDP.
+//! next, and [`tasks`] moves the bytes, on ringline's own runtime. [`datagrams`] does both for UDP, by
+//! [`batches`].
 
 mod arrivals;
+mod batches;
 mod connection;
 mod cpu;
 mod datagrams;

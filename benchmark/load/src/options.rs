@@ -11,6 +11,7 @@ ringline-load: load on a TCP or UDP echo server, every byte verified; prints one
 
   --addr IP:PORT       the echo server (required)
   --udp                send datagrams: a socket is a connection, a datagram a message of 8 to 65507 bytes
+  --joined             with --udp: what a socket has to send leaves as few sends, cut up by the kernel (UDP_SEGMENT)
   --connections N      1 to 30000, default 64
   --size BYTES         of one message, 1 to 67108864, default 64
   --pipeline N         requests in flight per connection, 1 to 1024, default 1
@@ -39,6 +40,7 @@ pub(crate) enum Command {
 pub(crate) struct Options {
     pub(crate) addr: SocketAddr,
     pub(crate) udp: bool,
+    pub(crate) joined: bool,
     pub(crate) connections: usize,
     pub(crate) size_bytes: u64,
     pub(crate) pipeline: usize,
@@ -81,6 +83,7 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Comma
     let mut options = Options {
         addr: unset,
         udp: false,
+        joined: false,
         connections: 64,
         size_bytes: 64,
         pipeline: 1,
@@ -97,6 +100,7 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Comma
             "--help" | "-h" => return Ok(Command::Help),
             "--verify-random" => options.verify_random = true,
             "--udp" => options.udp = true,
+            "--joined" => options.joined = true,
             _ => set(&mut options, &name, arguments.next())?,
         }
     }
@@ -105,6 +109,8 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Comma
     }
     if options.udp {
         check_datagrams(&options)?;
+    } else if options.joined {
+        return Err("--joined: only datagrams can be joined; add --udp".into());
     }
     Ok(Command::Run(options))
 }
