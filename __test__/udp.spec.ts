@@ -66,6 +66,26 @@ test.serial('datagrams of every size are echoed by onDatagram, over IPv4 and IPv
   }
 })
 
+test.serial('what leaves and arrives joined is one datagram each, in order, with its sender', async (t) => {
+  // Datagrams of one size follow each other to one peer, so they leave as one, and arrive so at another of ringline's sockets.
+  for (const address of ['127.0.0.1:0', '[::1]:0']) {
+    const received: Datagram[] = []
+    const senders: UdpCtx[] = []
+    const { at } = await bound(
+      t,
+      { onDatagram: (_, data, from) => void received.push({ data, address: from }) },
+      { address },
+    )
+    const { at: from } = await bound(t, { onUdpBind: (udp) => void senders.push(udp) }, { address })
+    const sizes = [...Array<number>(100).fill(64), 63, 64, 0, ...Array<number>(50).fill(1452), 1, 1453, 40_000, 64, 64]
+    const datagrams = sizes.map((size, index) => Buffer.alloc(size, index))
+    for (const data of datagrams) senders[0]!.sendTo(at, data)
+    await until(() => received.length === sizes.length)
+    t.true(received.every(({ data }, index) => data.equals(datagrams[index]!)))
+    t.true(received.every(({ address }) => address.port === from.port))
+  }
+})
+
 test.serial('a for await loop receives each datagram with its sender, and ends with the worker', async (t) => {
   const received: Datagram[] = []
   let ended = false

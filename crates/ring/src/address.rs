@@ -46,7 +46,8 @@ impl SocketAddress {
         this
     }
 
-    /// The bytes that the kernel reads.
+    /// The bytes that the kernel reads, and writes.
+    #[cfg(test)]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         // SAFETY: `len` never exceeds the storage, all of which is initialised.
         unsafe { std::slice::from_raw_parts(self.as_ptr().cast(), self.len as usize) }

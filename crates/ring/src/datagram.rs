@@ -1,5 +1,7 @@
-//! How the kernel lays a datagram out in a provided buffer: a header, the sender's address, the payload.
+//! How the kernel lays datagrams out in a provided buffer: a header, the sender's address, control data, the payload. The
+//! payload is one datagram, or several of one size from one sender that have come through the kernel as one (UDP_GRO).
 
+use std::mem::offset_of;
 use std::net::SocketAddr;
 
 use crate::SocketAddress;
@@ -8,19 +10,24 @@ use crate::SocketAddress;
 const HEADER: usize = 16;
 /// Bytes kept for the sender's address, enough for IPv4 and IPv6.
 const NAME: usize = size_of::<libc::sockaddr_in6>();
-/// Bytes of a provided buffer in front of the payload of a datagram.
-pub const DATAGRAM_OVERHEAD: usize = HEADER + NAME;
+/// Bytes kept for control data: a `cmsghdr` and the size of the datagrams that were joined.
+const CONTROL: usize = size_of::<JoinedControl>();
+/// Bytes of a provided buffer in front of the payload.
+pub const DATAGRAM_OVERHEAD: usize = HEADER + NAME + CONTROL;
+/// Bytes that a payload has at most when it is several datagrams: what an IP packet's length can say.
+pub const JOINED_BYTES_MAX: usize = 65_535;
 
 /// What a multishot receive of datagrams has to be told, at one place while the receive is armed.
 #[derive(Debug)]
 pub struct DatagramTemplate(libc::msghdr);
 
 impl DatagramTemplate {
-    /// A template that asks for the sender's address and no control data.
+    /// A template that asks for the sender's address and the size of joined datagrams.
     pub fn new() -> Box<Self> {
         // SAFETY: a message header is integers and pointers, for which zero is a value.
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
         header.msg_namelen = NAME as libc::socklen_t;
+        header.msg_controllen = CONTROL as _;
         Box::new(Self(header))
     }
 
@@ -32,6 +39,32 @@ impl DatagramTemplate {
 
 /// Socket option and control message of UDP: the size of the datagrams that a send is to be cut into.
 const UDP_SEGMENT: libc::c_int = 103;
+/// Socket option of UDP that has received datagrams left together, and the control message that tells their size.
+pub(crate) const UDP_GRO: libc::c_int = 104;
+
+/// What the kernel tells of datagrams that it has left together.
+#[repr(C)]
+struct JoinedControl {
+    header: libc::cmsghdr,
+    bytes: libc::c_int,
+    _padding: [u8; size_of::<usize>() - size_of::<libc::c_int>()],
+}
+
+impl JoinedControl {
+    /// The size of the datagrams; none when the control data does not tell it.
+    fn segment(control: &[u8]) -> Option<usize> {
+        if control.len() < offset_of!(Self, _padding) {
+            return None;
+        }
+        // SAFETY: as many bytes were checked as are read, wherever they lie, and integers have no illegal value.
+        let (header, bytes) = unsafe {
+            let header = control.as_ptr().cast::<libc::cmsghdr>().read_unaligned();
+            (header, control.as_ptr().add(offset_of!(Self, bytes)).cast::<libc::c_int>().read_unaligned())
+        };
+        let told = (header.cmsg_level, header.cmsg_type) == (libc::SOL_UDP, UDP_GRO);
+        usize::try_from(bytes).ok().filter(|&bytes| told && bytes > 0)
+    }
+}
 
 /// The control data of a send that the kernel is to cut into datagrams: a `cmsghdr` and its number.
 #[repr(C)]
@@ -65,43 +98,45 @@ impl Default for SegmentControl {
     }
 }
 
-/// A datagram in a provided buffer.
+/// A provided buffer with a datagram in it, or several.
 #[derive(Debug)]
-pub struct Datagram<'a> {
-    /// Who sent it.
+pub struct Datagrams<'a> {
+    /// Who sent them.
     pub peer: SocketAddr,
-    /// What it carries, zero bytes or more.
-    pub payload: &'a [u8],
-    /// Whether the buffer was too small and the rest of the datagram is lost.
+    /// What they carry, zero bytes or more.
+    payload: &'a [u8],
+    /// The size of each, of which the last may be shorter; none when it is one.
+    segment: Option<usize>,
+    /// Whether the buffer was too small and the rest is lost.
     pub truncated: bool,
 }
 
-impl<'a> Datagram<'a> {
+impl<'a> Datagrams<'a> {
     /// Reads what a completed receive left in a buffer; none when it is not the layout of [`DatagramTemplate`].
     pub fn parse(buffer: &'a [u8]) -> Option<Self> {
         let word = |index: usize| {
             let bytes = buffer.get(index * 4..index * 4 + 4)?;
-            Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+            Some(u32::from_ne_bytes(bytes.try_into().ok()?) as usize)
         };
-        let (name_len, payload_len, flags) = (word(0)? as usize, word(2)? as usize, word(3)?);
+        let (name_len, control_len, payload_len, flags) = (word(0)?, word(1)?, word(2)?, word(3)?);
         let name = buffer.get(HEADER..HEADER + name_len.min(NAME))?;
         let rest = buffer.get(DATAGRAM_OVERHEAD..)?;
         let payload = &rest[..payload_len.min(rest.len())];
-        let truncated = payload_len > rest.len() || flags & libc::MSG_TRUNC as u32 != 0;
-        Some(Self { peer: SocketAddress::from_bytes(name).to_std(), payload, truncated })
+        let truncated = payload_len > rest.len() || flags & libc::MSG_TRUNC as usize != 0;
+        let segment = match control_len.min(CONTROL) {
+            0 => None,
+            len => JoinedControl::segment(&buffer[HEADER + NAME..][..len]),
+        };
+        Some(Self { peer: SocketAddress::from_bytes(name).to_std(), payload, segment, truncated })
     }
 
-    /// The layout of a datagram, as [`parse`](Self::parse) reads it. For simulated kernels.
-    pub fn lay_out(peer: SocketAddr, payload: &[u8], into: &mut Vec<u8>) {
-        let address = SocketAddress::from(peer);
-        let name = address.as_bytes();
-        into.clear();
-        for word in [name.len() as u32, 0, payload.len() as u32, 0] {
-            into.extend_from_slice(&word.to_ne_bytes());
-        }
-        into.extend_from_slice(name);
-        into.resize(DATAGRAM_OVERHEAD, 0);
-        into.extend_from_slice(payload);
+    /// The payload of each, in their order.
+    #[inline]
+    pub fn payloads(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let segment = self.segment.unwrap_or(self.payload.len());
+        // The first one may be empty; those that were joined never are.
+        let (first, rest) = self.payload.split_at(segment.min(self.payload.len()));
+        std::iter::once(first).chain(rest.chunks(segment.max(1)))
     }
 }
 
@@ -109,19 +144,52 @@ impl<'a> Datagram<'a> {
 mod tests {
     use super::*;
 
+    /// A buffer as the kernel leaves it.
+    fn lay_out(peer: &str, payload: &[u8], segment: Option<libc::c_int>) -> Vec<u8> {
+        let address = SocketAddress::from(peer.parse::<SocketAddr>().unwrap());
+        let control = segment.map_or(Vec::new(), |bytes| {
+            let len = size_of::<libc::cmsghdr>() + size_of::<libc::c_int>();
+            let parts = [&len.to_ne_bytes()[..], &libc::SOL_UDP.to_ne_bytes(), &UDP_GRO.to_ne_bytes()];
+            [&parts.concat()[..], &bytes.to_ne_bytes(), &[0; 4]].concat()
+        });
+        let mut buffer = Vec::new();
+        for word in [address.as_bytes().len() as u32, control.len() as u32, payload.len() as u32, 0] {
+            buffer.extend_from_slice(&word.to_ne_bytes());
+        }
+        buffer.extend_from_slice(address.as_bytes());
+        buffer.resize(HEADER + NAME, 0);
+        buffer.extend_from_slice(&control);
+        buffer.resize(DATAGRAM_OVERHEAD, 0);
+        buffer.extend_from_slice(payload);
+        buffer
+    }
+
     #[test]
     fn a_datagram_survives_its_layout() {
-        let mut buffer = Vec::new();
         for (peer, payload) in [("127.0.0.1:9", &b"hello"[..]), ("[::1]:65535", &b""[..])] {
-            Datagram::lay_out(peer.parse().unwrap(), payload, &mut buffer);
-            let datagram = Datagram::parse(&buffer).unwrap();
-            assert_eq!(
-                (datagram.peer.to_string(), datagram.payload, datagram.truncated),
-                (peer.into(), payload, false)
-            );
+            let buffer = lay_out(peer, payload, None);
+            let datagrams = Datagrams::parse(&buffer).unwrap();
+            assert_eq!((datagrams.peer.to_string(), datagrams.truncated), (peer.into(), false));
+            assert_eq!(datagrams.payloads().collect::<Vec<_>>(), [payload]);
         }
-        Datagram::lay_out("127.0.0.1:9".parse().unwrap(), b"hello", &mut buffer);
-        assert!(Datagram::parse(&buffer[..buffer.len() - 1]).unwrap().truncated);
-        assert!(Datagram::parse(&buffer[..DATAGRAM_OVERHEAD - 1]).is_none());
+        let buffer = lay_out("127.0.0.1:9", b"hello", None);
+        assert!(Datagrams::parse(&buffer[..buffer.len() - 1]).unwrap().truncated);
+        assert!(Datagrams::parse(&buffer[..DATAGRAM_OVERHEAD - 1]).is_none());
+    }
+
+    #[test]
+    fn joined_datagrams_are_told_apart_by_their_size() {
+        let pieces = |payload: &[u8], segment| {
+            let buffer = lay_out("[::1]:9", payload, Some(segment));
+            Datagrams::parse(&buffer).unwrap().payloads().map(<[u8]>::to_vec).collect::<Vec<_>>()
+        };
+        assert_eq!(pieces(b"aabbc", 2), [&b"aa"[..], b"bb", b"c"]);
+        assert_eq!(pieces(b"aabb", 2), [b"aa", b"bb"]);
+        assert_eq!(pieces(b"aab", 3), [b"aab"]);
+        assert_eq!(pieces(b"aab", 4), [b"aab"]);
+        assert_eq!(pieces(b"", 4), [b""]);
+        // A size that no kernel tells takes nothing apart.
+        assert_eq!(pieces(b"aab", 0), [b"aab"]);
+        assert_eq!(pieces(b"aab", -1), [b"aab"]);
     }
 }

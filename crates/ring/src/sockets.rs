@@ -7,7 +7,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+use crate::datagram::UDP_GRO;
 use crate::{SocketAddress, SocketOptions};
+
+/// What may wait in a UDP socket while its worker is busy with something else; beyond it the kernel drops datagrams.
+const DATAGRAM_BUFFER_BYTES: libc::c_int = 4 << 20;
 
 /// Opens a TCP socket that listens on `address`, and tells the address it is bound to.
 ///
@@ -40,6 +44,11 @@ pub(crate) fn listen(address: SocketAddr, options: &SocketOptions) -> io::Result
 pub fn bind_datagram(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
     let socket = open(address, libc::SOCK_DGRAM)?;
     set(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, true)?;
+    // Two wishes: the kernel may keep the buffer smaller (net.core.rmem_max), or know nothing of joined datagrams.
+    if receive_buffer(&socket)? < DATAGRAM_BUFFER_BYTES {
+        let _ = set(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, DATAGRAM_BUFFER_BYTES);
+    }
+    let _ = set(&socket, libc::SOL_UDP, UDP_GRO, true);
     bind(&socket, address)?;
     let bound = local_address(&socket)?;
     Ok((socket, bound))
@@ -88,12 +97,21 @@ fn open(address: SocketAddr, kind: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn set(socket: &OwnedFd, level: i32, option: i32, on: bool) -> io::Result<()> {
-    let value = i32::from(on);
+fn set(socket: &OwnedFd, level: i32, option: i32, value: impl Into<i32>) -> io::Result<()> {
+    let value: i32 = value.into();
     let len = size_of::<i32>() as libc::socklen_t;
     // SAFETY: the kernel reads four bytes of `value`, which lives across the call.
     check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), len) })?;
     Ok(())
+}
+
+/// Bytes that may wait in a socket, with what the kernel needs to keep them.
+fn receive_buffer(socket: &OwnedFd) -> io::Result<i32> {
+    let (mut value, mut len) = (0_i32, size_of::<i32>() as libc::socklen_t);
+    let (option, to) = (libc::SO_RCVBUF, (&raw mut value).cast());
+    // SAFETY: the kernel writes four bytes of `value` and the length; both live across the call.
+    check(unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, to, &raw mut len) })?;
+    Ok(value)
 }
 
 type AddressCall = unsafe extern "C" fn(RawFd, *mut libc::sockaddr, *mut libc::socklen_t) -> i32;

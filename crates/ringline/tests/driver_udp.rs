@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ringline::driver::{
@@ -174,6 +174,40 @@ fn datagrams_of_one_turn_to_one_peer_go_out_in_few_sends_and_arrive_one_each_in_
     // {100 × 4, 40}, {100}, {0}, {1452 × 2}, {1453}, {1453}, {other}.
     assert_eq!(bench.driver.metrics().completions - before, 7);
     assert_eq!(bench.driver.metrics().datagrams_sent, sizes.len() as u64 + 1);
+}
+
+/// Sends to an address with each send cut into datagrams of `size` bytes.
+fn send_cut(peer: &UdpSocket, to: SocketAddr, bytes: &[u8], size: libc::c_int) {
+    const UDP_SEGMENT: libc::c_int = 103;
+    let (value, len) = (&raw const size, size_of::<libc::c_int>() as libc::socklen_t);
+    // SAFETY: the option's value is an integer that lives for the call.
+    let set = unsafe { libc::setsockopt(peer.as_raw_fd(), libc::SOL_UDP, UDP_SEGMENT, value.cast(), len) };
+    assert_eq!(set, 0, "{}", io::Error::last_os_error());
+    assert_eq!(peer.send_to(bytes, to).unwrap(), bytes.len());
+}
+
+#[test]
+fn datagrams_that_a_peer_has_joined_arrive_one_each_in_order_and_together() {
+    for bind in ["127.0.0.1:0", "[::1]:0"] {
+        let mut bench = Bench::new(bind);
+        let bytes: Vec<u8> = (0..65_000_u32).map(|index| (index * 7 % 251) as u8).collect();
+        // Pieces of one size, the last of a run shorter, as few and as many as the kernel takes, and between them single ones.
+        for (len, size) in [(100, 10), (105, 10), (11, 10), (1, 10), (64, 1), (64 * 1000 + 9, 1016), (2904, 1452)] {
+            let before = *bench.driver.metrics();
+            bench.peer.send_to(&[], bench.address).unwrap();
+            send_cut(&bench.peer, bench.address, &bytes[..len], size as libc::c_int);
+            send_cut(&bench.peer, bench.address, b"end", 0);
+            bench.turn_until(|host| host.datagrams.last().is_some_and(|(_, payload)| payload == b"end"));
+            let received = std::mem::take(&mut bench.host.datagrams);
+            let expected = [&b""[..]].into_iter().chain(bytes[..len].chunks(size)).chain([&b"end"[..]]);
+            assert!(received.iter().map(|(_, payload)| &payload[..]).eq(expected), "{len} bytes by {size}");
+            assert!(received.iter().all(|(from, _)| *from == bench.peer.local_addr().unwrap()));
+            let after = bench.driver.metrics();
+            assert_eq!(after.datagrams_received - before.datagrams_received, received.len() as u64);
+            // Three for what was sent, and those of receives that began anew.
+            assert!(after.completions - before.completions <= 6, "{len} bytes by {size} came in pieces");
+        }
+    }
 }
 
 #[test]

@@ -1,15 +1,16 @@
 //! UDP: one multishot receive per socket into buffers of their own. Datagrams on their way out are in `udp_send.rs`.
 //!
-//! A datagram uses up a whole provided buffer, so these buffers are never lent: the host gets the payload as a slice and
-//! copies what it keeps, and the buffer goes straight back to the ring. Nothing that a peer or a router answers is fatal
+//! Datagrams of one size that a peer has sent as one come as one, where the network has not taken them apart (UDP_GRO),
+//! and are told apart here. What comes uses up a whole provided buffer, so these buffers are never lent: the host gets each
+//! payload as a slice and copies what it keeps, and the buffer goes straight back to the ring. Nothing that a peer or a router answers is fatal
 //! to a socket.
 
 use std::io;
 use std::net::SocketAddr;
 
 use ringline_ring::{
-    Completion, DATAGRAM_OVERHEAD, Datagram, DatagramTemplate, FileIndex, Kernel, Op, PinnedMessage, ProvidedBuffer,
-    Region,
+    Completion, DATAGRAM_OVERHEAD, DatagramTemplate, Datagrams, FileIndex, JOINED_BYTES_MAX, Kernel, Op, PinnedMessage,
+    ProvidedBuffer, Region,
 };
 
 use super::kind::Kind;
@@ -20,13 +21,13 @@ use super::{Driver, Due, Host};
 pub const DATAGRAM_BYTES_MAX: usize = 65_507;
 /// Buffers for datagrams: how many may arrive between two turns.
 const BUFFERS: u16 = 256;
-/// Bytes from one buffer to the next; room for the largest datagram. Not a power of two, so that the first lines of the
+/// Bytes from one buffer to the next; room for the largest datagram, and for any that are joined. Not a power of two, so that the first lines of the
 /// buffers, which are all that small datagrams touch, fall into different cache sets.
 const BUFFER_STRIDE: usize = 65_536 + 128;
 /// A receive that failed is armed again after this long.
 const REST_NS: u64 = 10_000_000;
 
-const _: () = assert!(BUFFER_STRIDE >= DATAGRAM_BYTES_MAX + DATAGRAM_OVERHEAD);
+const _: () = assert!(JOINED_BYTES_MAX >= DATAGRAM_BYTES_MAX && BUFFER_STRIDE >= JOINED_BYTES_MAX + DATAGRAM_OVERHEAD);
 
 /// Names a UDP socket of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -146,7 +147,7 @@ impl<K: Kernel> Driver<K> {
             // only at the next turn, after this slice is gone.
             let bytes = unsafe { std::slice::from_raw_parts(buffer.address, len) };
             if completion.result >= 0 {
-                self.deliver_datagram(host, index, bytes);
+                self.deliver_datagrams(host, index, bytes);
             }
             self.udp.spent.push(buffer);
         }
@@ -168,11 +169,13 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    fn deliver_datagram<H: Host<K>>(&mut self, host: &mut H, index: u32, bytes: &[u8]) {
-        match Datagram::parse(bytes) {
-            Some(datagram) if !datagram.truncated => {
-                self.metrics.datagrams_received += 1;
-                host.datagram(UdpToken(index), datagram.peer, datagram.payload);
+    fn deliver_datagrams<H: Host<K>>(&mut self, host: &mut H, index: u32, bytes: &[u8]) {
+        match Datagrams::parse(bytes) {
+            Some(datagrams) if !datagrams.truncated => {
+                for payload in datagrams.payloads() {
+                    self.metrics.datagrams_received += 1;
+                    host.datagram(UdpToken(index), datagrams.peer, payload);
+                }
             }
             _ => self.metrics.datagram_errors += 1,
         }
