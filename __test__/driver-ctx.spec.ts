@@ -6,7 +6,6 @@ import { createServer, type Server as NetServer } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
 import {
   type AsyncEventHandler,
-  allocAligned,
   allocGuard,
   type ConnCtx,
   type ConnToken,
@@ -17,7 +16,7 @@ import {
   type Server,
 } from 'ringline'
 import * as words from '../dist/protocol.js'
-import { FakePort } from './fake-port.js'
+import { allocAligned, FakePort } from './fake-port.js'
 import { accepted, dial, IDLE, readAll, readBytes, serve, testConfig, until } from './serving.js'
 
 type Use<T> = (driver: DriverCtx) => T

@@ -4,17 +4,9 @@ import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
-import {
-  type AsyncEventHandler,
-  allocAligned,
-  connect,
-  type NvmeDevice,
-  RinglineBuilder,
-  spawn,
-  UdpSendError,
-} from 'ringline'
+import { type AsyncEventHandler, connect, type NvmeDevice, RinglineBuilder, spawn } from 'ringline'
 import * as words from '../dist/protocol.js'
-import { FakePort } from './fake-port.js'
+import { allocAligned, FakePort, UdpSendError } from './fake-port.js'
 import { handlerClass, testConfig } from './serving.js'
 
 const root = fileURLToPath(new URL('../', import.meta.url))

@@ -8,6 +8,10 @@ import type { AsyncEventHandler } from '../dist/handler.js'
 import type { NativePort } from '../dist/port.js'
 import * as words from '../dist/protocol.js'
 
+// What a test gives to this dispatcher, or gets from it, has to come from the modules that it is made of: 'ringline' is the bundle of them.
+export { UdpSendError } from '../dist/errors.js'
+export { allocAligned } from '../dist/memory.js'
+
 /** A submission record that the fake worker has taken. */
 export interface Submission {
   kind: number

@@ -3,7 +3,7 @@
  * handler class. It owns those threads; what happens in them is in worker-entry.ts.
  */
 
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import type { Cluster, Workers } from './cluster.js'
 import type { Config } from './config.js'
 import { type ErrorRecord, fromRecord, RinglineError } from './errors.js'
@@ -40,8 +40,10 @@ export class ThreadWorkers implements Workers {
   }
 
   async start(): Promise<void> {
+    // Loaded here, so that importing the package does not pay for it.
+    const { Worker } = await import('node:worker_threads')
     const ready: Promise<void>[] = []
-    for (let worker = 0; worker < this.cluster.size; worker += 1) ready.push(this.startThread(worker))
+    for (let worker = 0; worker < this.cluster.size; worker += 1) ready.push(this.startThread(Worker, worker))
     // A thread that is terminated while it reads its modules leaves their files open: each may first say what became of it.
     await Promise.allSettled(ready)
     await Promise.all(ready)
@@ -62,7 +64,7 @@ export class ThreadWorkers implements Workers {
     }
   }
 
-  private startThread(worker: number): Promise<void> {
+  private startThread(Thread: typeof Worker, worker: number): Promise<void> {
     const { cluster, module, bound } = this
     const data: ThreadData = {
       cluster: cluster.id,
@@ -71,7 +73,7 @@ export class ThreadWorkers implements Workers {
       module: module.href,
       config: cloneable(cluster.config),
     }
-    const thread = new Worker(new URL('./worker-entry.js', import.meta.url), {
+    const thread = new Thread(new URL('./worker-entry.js', import.meta.url), {
       name: `ringline worker ${worker}`,
       workerData: { ringline: data },
     })

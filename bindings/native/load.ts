@@ -5,7 +5,6 @@
 // this platform, processor and C library.
 
 import { createRequire } from 'node:module'
-import { arch, platform } from 'node:process'
 import { RinglineError } from '../errors.js'
 
 /** What the native library exports. */
@@ -24,7 +23,7 @@ export interface Machine {
 /** The processors that prebuilt libraries exist for. */
 const ARCHITECTURES: readonly string[] = ['x64', 'arm64']
 
-/** Both places a compiled copy of this file may lie in, `dist/native` and `bindings/native`, are two levels below the root. */
+/** All places that a compiled copy of this file may lie in, `dist/bundle`, `dist/native` and `bindings/native`, are two levels below the root. */
 const GENERATED_LOADER = '../../bindings/native/binding.cjs'
 
 let loaded: NativeBinding | undefined
@@ -41,7 +40,7 @@ export function loadNative(): NativeBinding {
     loaded = createRequire(import.meta.url)(GENERATED_LOADER) as NativeBinding
     return loaded
   } catch (cause) {
-    throw nativeLoadError({ platform, arch, libc: currentCLibrary() }, cause)
+    throw nativeLoadError({ platform: process.platform, arch: process.arch, libc: currentCLibrary() }, cause)
   }
 }
 
@@ -74,7 +73,7 @@ export function nativeLoadError(machine: Machine, cause: unknown): RinglineError
 
 /** Asked only after a failure: the report takes milliseconds to make. */
 function currentCLibrary(): CLibrary {
-  if (platform !== 'linux') return undefined
+  if (process.platform !== 'linux') return undefined
   const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } }
   return report.header?.glibcVersionRuntime === undefined ? 'musl' : 'gnu'
 }

@@ -1,0 +1,42 @@
+// What importing the package does, and what it leaves for later: servers, tools and every worker thread pay for it when they start.
+
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import test from 'ava'
+
+const bundle = fileURLToPath(new URL('../dist/bundle/', import.meta.url))
+
+test('importing starts no thread, makes no ring and loads no native library', (t) => {
+  const program = `
+    import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+    import { readFile } from 'node:fs/promises'
+    const threads = () => readdirSync('/proc/self/task').length
+    const rings = () => readdirSync('/proc/self/fd').filter((fd) => {
+      try { return readlinkSync('/proc/self/fd/' + fd).includes('io_uring') } catch { return false }
+    }).length
+    // Reading a file starts the threads of libuv, and so does every import.
+    await readFile('/proc/self/stat')
+    const before = { threads: threads(), rings: rings() }
+    const { version } = await import('ringline')
+    const libraries = () => readFileSync('/proc/self/maps', 'utf8').match(/ringline\\.[^ ]*\\.node/g)?.length ?? 0
+    const imported = { threads: threads(), rings: rings() }
+    const loaded = libraries()
+    version()
+    console.log(JSON.stringify({ before, imported, loaded, used: libraries() > 0 }))
+  `
+  const cwd = fileURLToPath(new URL('../', import.meta.url))
+  const said = JSON.parse(String(execFileSync(process.execPath, ['--input-type=module', '--eval', program], { cwd })))
+  t.deepEqual(said.imported, said.before)
+  t.is(said.loaded, 0)
+  t.true(said.used, 'the library is found in the maps once it is loaded')
+})
+
+test('importing reads two files, and of the modules of Node three small ones', (t) => {
+  t.deepEqual(readdirSync(bundle).sort(), ['index.js', 'ringline.js', 'worker-entry.js'])
+  const wanted = ['index.js', 'ringline.js'].flatMap((file) => {
+    const source = readFileSync(`${bundle}${file}`, 'utf8')
+    return [...source.matchAll(/\bimport\s*\{[^}]*\}\s*from\s*"([^"]+)"/g)].map((match) => match[1])
+  })
+  t.deepEqual([...new Set(wanted)].sort(), ['./ringline.js', 'node:module', 'node:os', 'node:util'])
+})
