@@ -1,6 +1,11 @@
-// What a message costs on the JavaScript thread, in figures that do not depend on the machine: bytes of the heap, deoptimisations.
+// What a message costs on the JavaScript thread, in figures that do not depend on the machine: bytes of the heap, deoptimisations,
+// places that meet objects of several shapes.
 
-import test from 'ava'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test, { type ExecutionContext } from 'ava'
+import { type CallSites, callSites, logFlags } from './call-sites.js'
 import { ending, start } from './serving.js'
 
 /** One Buffer is a view of 96 bytes on 64-bit V8; there is no room for a second object. */
@@ -22,9 +27,31 @@ for (const mode of ['owned', 'borrowed']) {
     t.is(code, 0, output)
     t.notRegex(output, DEOPTIMISATION)
   })
+
+  test.serial(`no place in the dispatcher meets objects of several shapes, ${mode}`, async (t) => {
+    const { transitions, polymorphic, megamorphic } = await sites(t, '/dist/', [mode])
+    t.true(transitions > 100, `${transitions} transitions were seen`)
+    t.deepEqual([...polymorphic, ...megamorphic], [])
+  })
 }
 
 test.serial('the trace tells of a deoptimisation when there is one', async (t) => {
   const { output } = await ending(start(t, 'steady', ['trace', 'provoke']))
   t.regex(output, DEOPTIMISATION)
 })
+
+test.serial('the log of V8 tells of a place that meets objects of many shapes', async (t) => {
+  const { megamorphic } = await sites(t, '/steady.js', ['provoke'])
+  t.is(megamorphic.length, 1)
+  t.regex(megamorphic[0]!, /^LoadIC \.x at .* of read /)
+})
+
+/** Runs the steady state and answers what places of `files` have met. */
+async function sites(t: ExecutionContext, files: string, args: string[]): Promise<CallSites> {
+  const folder = mkdtempSync(join(tmpdir(), 'ringline-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const log = join(folder, 'v8.log')
+  const { code, output } = await ending(start(t, 'steady', args, { flags: logFlags(log) }))
+  t.is(code, 0, output)
+  return callSites(log, files)
+}
