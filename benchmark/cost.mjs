@@ -1,7 +1,7 @@
 // @ts-check
 // `npm run cost`: what one echoed message costs the Rust core, counted and not timed, so that it is the same on a busy machine. It
 // runs benchmark/cost under callgrind and compares with benchmark/results/cost.json: it fails when a message takes more user instructions
-// or allocates more bytes than is written there. `npm run cost -- --write` writes down what it has counted instead.
+// or allocates more bytes than is written there, or the only connection more than one system call. `npm run cost -- --write` writes down what it has counted instead.
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -17,6 +17,8 @@ const TOLERANCE = 1.05
 /** Both figures are flat in the number of connections, and 1,000,000 armed timers are not noticed. */
 const CONNECTIONS_FACTOR_MAX = 1.15
 const TIMERS_FACTOR_MAX = 1.02
+/** With one connection, which waits for each message. */
+const ENTERS_MAX = 1.1
 /** What is not one allocation per message: how many timers come due at a time depends on the clock, and a table may grow for them once. */
 const BYTES_SLACK = 4
 const TIMEOUT_MS = 300_000
@@ -95,6 +97,8 @@ function* complaints(costs, before) {
       yield `${title}: ${now.instructions} instructions per message, ${then.instructions} are committed`
     if (now.bytes > then.bytes * TOLERANCE + BYTES_SLACK)
       yield `${title}: ${now.bytes} bytes allocated per message, ${then.bytes} are committed`
+    if (now.connections === 1 && now.enters > ENTERS_MAX)
+      yield `${title}: ${now.enters} calls of io_uring_enter per message, ${ENTERS_MAX} are allowed`
   }
   yield* uneven(
     costs.filter(({ scenario, connections }) => scenario === 'tasks' && connections >= 10),

@@ -1,7 +1,8 @@
 //! The clients: a process that holds their ends of the connections and acts only when it is told to.
 //!
 //! It is asked for a turn with the number of connections that there are to be, and answers on how many it has sent a
-//! message: on all, once every earlier message has come back, otherwise on none.
+//! message: on all, once every earlier message has come back, otherwise on none. Or it is told to go ahead, and then
+//! exchanges messages on one connection at its own pace.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -41,10 +42,21 @@ impl FarSide {
 
     /// Lets it have its turn. The answer is the number of messages that it sent.
     pub(crate) fn turn(&mut self, connections: u32) -> io::Result<u32> {
-        self.to.write_all(&connections.to_le_bytes())?;
+        self.tell(connections, 0)?;
         let mut sent = [0; 4];
         self.from.read_exact(&mut sent)?;
         Ok(u32::from_le_bytes(sent))
+    }
+
+    /// Lets it exchange so many messages on its first connection, each when the one before has come back. It takes no turn
+    /// until the last one has.
+    pub(crate) fn go_ahead(&mut self, messages: u32) -> io::Result<()> {
+        self.tell(1, messages)
+    }
+
+    fn tell(&mut self, connections: u32, messages: u32) -> io::Result<()> {
+        self.to.write_all(&connections.to_le_bytes())?;
+        self.to.write_all(&messages.to_le_bytes())
     }
 }
 
@@ -65,8 +77,16 @@ pub(crate) fn run() -> io::Result<()> {
     let mut streams: Vec<TcpStream> = Vec::new();
     // Those behind this one have their messages still to come back, from the first on in the order they were sent.
     let mut awaited = 0..0;
-    let mut wanted = [0; 4];
-    while input.read_exact(&mut wanted).is_ok() {
+    let (mut wanted, mut messages) = ([0; 4], [0; 4]);
+    while input.read_exact(&mut wanted).is_ok() && input.read_exact(&mut messages).is_ok() {
+        let messages = u32::from_le_bytes(messages);
+        if messages > 0 {
+            if streams.is_empty() {
+                streams.push(connect(server)?);
+            }
+            exchange(&mut streams[0], messages)?;
+            continue;
+        }
         while awaited.start < awaited.end && came_back(&mut streams[awaited.start])? {
             awaited.start += 1;
         }
@@ -95,6 +115,17 @@ fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;
     Ok(stream)
+}
+
+/// Sends messages and reads each before the next.
+fn exchange(stream: &mut TcpStream, messages: u32) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    for _ in 0..messages {
+        stream.write_all(&MESSAGE)?;
+        let mut back = [0; MESSAGE.len()];
+        stream.read_exact(&mut back)?;
+    }
+    stream.set_nonblocking(true)
 }
 
 /// Reads the message of a connection, if it has come back.

@@ -2,8 +2,8 @@
 //!
 //! The server and its clients move in turns: the [far side](far_side), a process of its own, sends one message on each
 //! connection and then waits, the server echoes them, the far side looks whether all have come back. So each round is
-//! the same work, and a few rounds tell the cost. Allocated bytes, system calls and completions are counted here; run
-//! under `valgrind --tool=callgrind` with the functions of [`script`] as its triggers, the user instructions are too
+//! the same work, and a few rounds tell the cost. Only with one connection does the far side go ahead by itself. Allocated
+//! bytes, system calls and completions are counted here; run under `valgrind --tool=callgrind` with the functions of [`script`] as its triggers, the user instructions are too
 //! (`benchmark/cost.mjs` does that). One line of JSON per scenario; callgrind writes two files each, in the same order.
 
 mod allocations;

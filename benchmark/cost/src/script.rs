@@ -32,6 +32,9 @@ impl Scenario {
     }
 }
 
+/// A server with one connection waits for each message, as it does in the field: the far side goes ahead by itself.
+const CONNECTIONS_ALONE: u32 = 1;
+
 /// Scenarios, and the far side that they are played with.
 pub(crate) struct Script {
     scenarios: std::vec::IntoIter<Scenario>,
@@ -40,6 +43,8 @@ pub(crate) struct Script {
     /// Rounds of the current scenario that have begun.
     round: u32,
     begun: Counts,
+    /// Messages that had arrived when the far side was told to go ahead.
+    started: Option<u64>,
 }
 
 /// What is counted, since the start of the process or of the worker.
@@ -54,13 +59,21 @@ impl Script {
         let mut scenarios = scenarios.into_iter();
         let mut far_side = FarSide::start()?;
         far_side.aim(server)?;
-        Ok(Self { current: scenarios.next(), scenarios, far_side, round: 0, begun: Counts::default() })
+        Ok(Self { current: scenarios.next(), scenarios, far_side, round: 0, begun: Counts::default(), started: None })
     }
 
     /// Gives the far side its turn, and begins and ends measurements. False when the last one is over.
     pub(crate) fn turn(&mut self, metrics: Metrics) -> io::Result<bool> {
         let Some(scenario) = &self.current else { return Ok(false) };
-        if self.far_side.turn(scenario.connections)? < scenario.connections {
+        if scenario.connections == CONNECTIONS_ALONE {
+            let Some(started) = self.started else {
+                self.started = Some(metrics.chunks);
+                return self.far_side.go_ahead(scenario.warm_up_rounds() + scenario.rounds()).map(|()| true);
+            };
+            if metrics.chunks - started == u64::from(self.round) {
+                return Ok(true);
+            }
+        } else if self.far_side.turn(scenario.connections)? < scenario.connections {
             return Ok(true);
         }
         self.round += 1;
@@ -71,7 +84,7 @@ impl Script {
         if self.round == scenario.warm_up_rounds() + scenario.rounds() {
             ringline_cost_mark();
             self.report(scenario, Counts { allocated: allocations::bytes(), metrics });
-            self.round = 0;
+            (self.round, self.started) = (0, None);
             self.current = self.scenarios.next();
         }
         Ok(self.current.is_some())

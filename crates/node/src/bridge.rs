@@ -27,6 +27,7 @@ use crate::shared_memory::{Part, SharedMemory};
 use crate::shared_ring::{Place, Producer};
 use crate::slabs::{Exports, OfferedSlabs};
 use crate::timers::Timers;
+use crate::worker::Wishes;
 use crate::{addresses, errno};
 
 /// Events that may wait for room before the worker stops turning.
@@ -136,6 +137,8 @@ pub(crate) struct Bridge<K: Kernel> {
     pub(crate) due: Vec<u64>,
     /// The doorbell was rung; for the worker.
     pub(crate) rung: bool,
+    /// JavaScript runs on the thread that turns the worker, and so never while that waits.
+    inline: bool,
     /// The other event loop of this thread has work; for whoever turns the worker.
     pub(crate) outer_ready: bool,
     /// Receive buffers are being held back.
@@ -151,13 +154,13 @@ pub(crate) struct Bridge<K: Kernel> {
 
 impl<K: Kernel> Bridge<K> {
     /// The bridge of a worker that has not turned yet.
-    pub(crate) fn new(driver: &Driver<K>, memory: Arc<SharedMemory>, offers: OfferedSlabs, borrows: bool) -> Self {
+    pub(crate) fn new(driver: &Driver<K>, memory: Arc<SharedMemory>, offers: OfferedSlabs, wishes: Wishes) -> Self {
         let send_slots = driver.send_memory().slots();
         Self {
             ring: Producer::new(Arc::clone(&memory), Place::COMPLETIONS),
             slots: SendSlots::new(Arc::clone(&memory), send_slots),
             exports: Exports::new(offers.clone(), 0),
-            lent: borrows.then(Lent::default),
+            lent: wishes.borrows.then(Lent::default),
             datagrams: Datagrams::new(driver, Arc::clone(&memory), offers),
             timers: Timers::default(),
             memory,
@@ -169,6 +172,7 @@ impl<K: Kernel> Bridge<K> {
             incoming: Vec::new(),
             due: Vec::new(),
             rung: false,
+            inline: wishes.inline,
             outer_ready: false,
             holding: false,
             tick: Tick::Read,

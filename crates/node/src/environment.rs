@@ -59,6 +59,7 @@ pub(crate) fn attach(
         wishes: Wishes {
             tick_ns: if options.tick { config.tick_timeout_us.saturating_mul(1000) } else { 0 },
             borrows: options.borrows,
+            inline: options.inline,
         },
         config,
         member,

@@ -3,6 +3,7 @@
 mod back_pressure;
 mod borrowed;
 mod far_side;
+mod inline;
 mod lifetime;
 mod malformed;
 mod messages;

@@ -42,6 +42,8 @@ pub(crate) struct Wishes {
     pub(crate) tick_ns: u64,
     /// It gives back what it receives when it returns.
     pub(crate) borrows: bool,
+    /// Its thread turns the worker, which has no other.
+    pub(crate) inline: bool,
 }
 
 /// The JavaScript environment of a worker, as the worker wakes it.
@@ -132,8 +134,8 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
         sleeper: S,
         wishes: Wishes,
     ) -> Self {
-        let Wishes { tick_ns, borrows } = wishes;
-        let mut bridge = Bridge::new(&driver, Arc::clone(&memory), offers, borrows);
+        let tick_ns = wishes.tick_ns;
+        let mut bridge = Bridge::new(&driver, Arc::clone(&memory), offers, wishes);
         // What came before the doorbell was there has not rung it.
         bridge.rung = true;
         if tick_ns > 0 {

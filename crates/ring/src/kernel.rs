@@ -18,7 +18,7 @@ pub struct QueueFull;
 pub enum Wait {
     /// Not at all: submit, collect what is there, return.
     Poll,
-    /// Until something completes that does not complete inline.
+    /// Until something completes that does not complete inline. A tripwire is such a thing.
     Forever,
     /// As `Forever`, at most this many nanoseconds.
     AtMost(u64),
@@ -77,6 +77,11 @@ pub trait Kernel {
     ///
     /// When there is no room for all of them, or never will be: a submission queue must have as many entries.
     fn push_chain(&mut self, links: &[(Op, Tag)]) -> Result<(), QueueFull>;
+
+    /// Whether a chain may end with [`Op::Tripwire`].
+    fn takes_tripwires(&self) -> bool {
+        false
+    }
 
     /// Submits what is queued and waits as asked. Completions are then collected with [`reap`](Kernel::reap).
     ///

@@ -209,6 +209,16 @@ pub enum Op {
         /// What to send.
         bytes: PinnedBytes,
     },
+    /// As [`Op::Send`], but a short count, too, breaks the chain that it is a link of.
+    SendWhole {
+        /// The connection.
+        file: FileIndex,
+        /// What to send.
+        bytes: PinnedBytes,
+    },
+    /// Nothing, as the last link of a [chain](crate::Kernel::push_chain): it completes when the chain was broken, and only
+    /// then. So it ends a wait for which the completion of the broken link is not enough.
+    Tripwire,
     /// Send gathered bytes, otherwise as [`Op::Send`].
     SendMessage {
         /// The connection.
@@ -327,7 +337,11 @@ impl Op {
     pub const fn completes_inline(&self) -> bool {
         matches!(
             self,
-            Op::Send { .. } | Op::SendMessage { .. } | Op::SendZeroCopy { .. } | Op::SendMessageZeroCopy { .. }
+            Op::Send { .. }
+                | Op::SendWhole { .. }
+                | Op::SendMessage { .. }
+                | Op::SendZeroCopy { .. }
+                | Op::SendMessageZeroCopy { .. }
         )
     }
 }

@@ -94,7 +94,8 @@ impl Queues {
         }
     }
 
-    /// Moves completions out of the queue, oldest first; answers how many, and how many of them say that more follow.
+    /// Moves completions out of the queue, oldest first; answers how many, and how many of them are not the last of an
+    /// operation that is counted: more follow, or it is a tripwire.
     #[inline(always)]
     pub(crate) fn reap(&mut self, into: &mut [Completion]) -> (usize, u32) {
         match self {
@@ -183,7 +184,7 @@ fn copy(entries: impl Iterator<Item = cqueue::Entry>, into: &mut [Completion]) -
         *completion =
             Completion { tag: Tag::from_bits(entry.user_data()), result: entry.result(), flags: entry.flags() };
         count += 1;
-        going_on += u32::from(completion.more());
+        going_on += u32::from(completion.more() || completion.tag == Tag::TRIPWIRE);
     }
     (count, going_on)
 }

@@ -13,6 +13,9 @@ pub const SLOT_MAX: u32 = (1 << SLOT_BITS) - 1;
 pub struct Tag(u64);
 
 impl Tag {
+    /// The tag of every [`Op::Tripwire`](crate::Op::Tripwire).
+    pub const TRIPWIRE: Self = Self(u64::MAX);
+
     /// Packs the three parts. `slot` must not exceed [`SLOT_MAX`].
     #[inline]
     pub const fn new(kind: u8, slot: u32, generation: u32) -> Self {

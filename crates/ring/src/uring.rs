@@ -2,28 +2,15 @@
 //!
 //! It owns the ring and the descriptors of buffer rings; it does not own the memory that operations name. It knows
 //! nothing of connections: which operations may be in flight together is the caller's business.
-//!
-//! # Order of release
-//!
-//! Dropping a [`Uring`] makes the kernel forget all memory that was named to it, in this order:
-//!
-//! 1. every operation in flight is cancelled, and its last completion awaited (at most two seconds: none is known that
-//!    takes longer than the cancelling itself);
-//! 2. buffer groups are unregistered, so that nothing can choose a provided buffer any more;
-//! 3. the file table is unregistered, which closes its sockets before `drop` returns: a listener's port is free again;
-//! 4. the ring's registered descriptor is given up (it would keep the ring alive until the thread ends) and the ring is
-//!    closed;
-//! 5. the descriptors of the buffer groups are unmapped.
-//!
-//! Memory that was given to operations, and provided buffers, must be released after that: declare the `Uring` before
-//! such memory in a structure, or drop it first.
+
+mod release;
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use io_uring::EnterFlags;
-use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
+use io_uring::types::{SubmitArgs, Timespec};
 
 use crate::buffer_group::BufferGroup;
 use crate::queues::Queues;
@@ -36,7 +23,7 @@ use crate::{
 /// An io_uring instance. It belongs to the thread that makes it.
 pub struct Uring {
     queues: Queues,
-    /// Dropped after `queues`: see the order of release.
+    /// Dropped after `queues`: see the order of release in `release.rs`.
     groups: Vec<BufferGroup>,
     doorbell: Doorbell,
     /// What `enter` names the ring by: its registered index, or its descriptor.
@@ -50,8 +37,10 @@ pub struct Uring {
     /// The kernel says in shared memory whether deferred work waits.
     tells_of_work: bool,
     cq_entries: u32,
-    /// Operations pushed whose last completion has not been reaped.
+    /// Operations pushed whose last completion has not been reaped. Tripwires are not among them: they name no memory.
     in_flight: u32,
+    /// Tripwires pushed since everything was last submitted.
+    wires_queued: u32,
     /// Operations queued but not submitted that will complete while they are being submitted.
     inline_queued: u32,
     /// The same, already submitted to make room; their completions have not been looked at yet.
@@ -88,6 +77,7 @@ impl Uring {
             groups: Vec::new(),
             doorbell,
             in_flight: 0,
+            wires_queued: 0,
             inline_queued: 0,
             inline_ready: 0,
         })
@@ -147,6 +137,7 @@ impl Uring {
         let submitted = std::mem::take(&mut self.inline_queued);
         if matches!(entered, Ok(Entered::Done)) {
             self.inline_ready += submitted;
+            self.wires_queued = 0;
         }
         entered
     }
@@ -201,42 +192,7 @@ impl Uring {
     pub(crate) fn register_file(&mut self, file: FileIndex, socket: &OwnedFd) -> io::Result<()> {
         self.queues.register_file(file, socket)
     }
-
-    /// Ends everything in flight and looks at every last completion; see the order of release.
-    fn end_all(&mut self, each: &mut dyn FnMut(Completion)) {
-        // What was never submitted is forgotten, but a submission thread takes it in any case.
-        let never_submitted = if self.sqpoll { 0 } else { self.queues.queued() };
-        let deadline = self.now() + RELEASE_NS_MAX;
-        loop {
-            self.reap_all(each);
-            if self.in_flight <= never_submitted || self.now() > deadline {
-                return;
-            }
-            // ENOENT when everything is cancelled already, and only its completions are due.
-            let _ = self.queues.submitter().register_sync_cancel(None, CancelBuilder::any());
-            let wake = self.wake_up();
-            // Deferred work posts the completions. Whatever this answers, the loop looks again, and it is bounded.
-            let _ = self.enter_kernel(0, 1, wake | EnterFlags::GETEVENTS, Some(RELEASE_PAUSE_NS));
-        }
-    }
-
-    fn reap_all(&mut self, each: &mut dyn FnMut(Completion)) {
-        let mut completions = [Completion { tag: Tag::from_bits(0), result: 0, flags: 0 }; 32];
-        loop {
-            let reaped = self.reap(&mut completions);
-            completions[..reaped].iter().copied().for_each(&mut *each);
-            if reaped < completions.len() {
-                return;
-            }
-        }
-    }
 }
-
-/// How long dropping a ring waits for the last completions. Cancelled operations complete at once; this is a bound for
-/// a kernel that lost one.
-const RELEASE_NS_MAX: u64 = 2_000_000_000;
-/// After so long, what has come into flight meanwhile (by a submission thread) is cancelled too.
-const RELEASE_PAUSE_NS: u64 = 1_000_000;
 
 impl Kernel for Uring {
     type Socket = OwnedFd;
@@ -257,9 +213,18 @@ impl Kernel for Uring {
             let _ = self.submit();
             self.queues.push_chain(links, doorbell)?;
         }
-        self.in_flight += links.len() as u32;
-        self.inline_queued += links.iter().filter(|(op, _)| op.completes_inline()).count() as u32;
+        for (op, _) in links {
+            match op {
+                Op::Tripwire => self.wires_queued += 1,
+                op => self.count_pushed(*op),
+            }
+        }
         Ok(())
+    }
+
+    fn takes_tripwires(&self) -> bool {
+        // A submission thread completes sends at any time, so no wait counts them.
+        !self.sqpoll && self.queues.parameters().sq_entries() >= 2
     }
 
     #[inline]
@@ -281,6 +246,9 @@ impl Kernel for Uring {
         // that is too high would never end it.
         self.inline_queued = 0;
         self.inline_ready = 0;
+        if matches!(entered, Ok(Entered::Done)) {
+            self.wires_queued = 0;
+        }
         entered
     }
 
@@ -410,20 +378,6 @@ impl Kernel for Uring {
 
     fn doorbell(&self) -> Doorbell {
         self.doorbell.clone()
-    }
-}
-
-impl Drop for Uring {
-    fn drop(&mut self) {
-        self.end_all(&mut |_| {});
-        for group in &self.groups {
-            let _ = self.queues.submitter().unregister_buf_ring(group.group());
-        }
-        self.queues.unregister_files();
-        if let Some(index) = self.registered {
-            let _ = setup::unregister_ring_fd(&self.queues, index);
-        }
-        // The fields follow in the order of their declaration: first the queues, then the groups.
     }
 }
 

@@ -31,6 +31,9 @@ impl Host<Uring> for Echo {
         self.ended.push(conn);
     }
     fn sent(&mut self, _: ConnToken, _: u64) {}
+    fn awaits_sent(&self, _: ConnToken) -> bool {
+        false
+    }
     fn send_slot_free(&mut self, _: u32) {}
     fn slab_retired(&mut self, _: u32) {}
     fn closed(&mut self, conn: ConnToken, error: Option<io::Error>) {
@@ -239,6 +242,53 @@ fn b2_fin_follows_the_last_byte_although_the_worker_waits_for_ever() {
     stream.read_to_end(&mut received).unwrap();
     assert_eq!(received, b"x");
     assert_eq!(server.stop().closed, [None]);
+}
+
+#[test]
+fn a_request_on_the_only_connection_costs_one_enter() {
+    const REQUESTS: u64 = 1000;
+    let server = Server::start_waiting(256, 16384, Wait::Forever);
+    let mut stream = server.connect();
+    stream.set_nodelay(true).unwrap();
+    for request in 0..REQUESTS {
+        let message = request.to_le_bytes();
+        let mut back = [0; 8];
+        stream.write_all(&message).unwrap();
+        stream.read_exact(&mut back).unwrap();
+        assert_eq!(back, message);
+    }
+    let metrics = server.stop().metrics;
+    // Those of the connection's beginning and end come on top.
+    assert!((REQUESTS..REQUESTS + REQUESTS / 10).contains(&metrics.enters), "{} enters", metrics.enters);
+}
+
+#[test]
+fn b3_a_peer_that_does_not_read_delays_nobody_and_loses_nothing() {
+    const BULK: usize = 32 << 20;
+    let server = Server::start_waiting(256, 16384, Wait::Forever);
+    let stuck = server.connect();
+    let mut writer = stuck.try_clone().unwrap();
+    let sent = pattern(BULK, 3);
+    let writing = std::thread::spawn(move || {
+        writer.write_all(&sent).unwrap();
+        writer.shutdown(Shutdown::Write).unwrap();
+        sent
+    });
+    // Every answer to it is short or refused by now or soon; the others have theirs all the same.
+    let mut other = server.connect();
+    other.set_nodelay(true).unwrap();
+    let started = std::time::Instant::now();
+    for request in 0..500_u64 {
+        let mut back = [0; 8];
+        other.write_all(&request.to_le_bytes()).unwrap();
+        other.read_exact(&mut back).unwrap();
+        assert_eq!(back, request.to_le_bytes());
+    }
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?} for 500 requests", started.elapsed());
+    let mut received = Vec::with_capacity(BULK);
+    (&stuck).read_to_end(&mut received).unwrap();
+    assert!(received == writing.join().unwrap(), "the bytes came back changed");
+    assert_eq!(server.stop().closed, [None; 2]);
 }
 
 #[test]

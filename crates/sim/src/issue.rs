@@ -27,7 +27,10 @@ impl SimKernel {
         match op {
             Op::AcceptMultishot { listener } => self.arm_on(listener, tag, Kind::Accept, memory),
             Op::ReceiveMultishot { file, group } => self.issue_receive(file, group, tag),
-            Op::Send { file, .. } | Op::SendMessage { file, .. } => self.send(file, tag, &op, &memory),
+            Op::Send { file, .. } | Op::SendMessage { file, .. } => drop(self.send(file, tag, &op, &memory)),
+            Op::SendWhole { file, .. } => self.chain_broken = !self.send(file, tag, &op, &memory),
+            Op::Tripwire if std::mem::take(&mut self.chain_broken) => self.post(tag, -libc::ECANCELED, 0, None),
+            Op::Tripwire => {}
             Op::PollWritable { file } => self.arm_on(file, tag, Kind::Writable, memory),
             Op::Connect { file, .. } => self.issue_connect(file, tag, memory),
             Op::Shutdown { file, direction } => self.issue_shutdown(file, tag, Kind::Shutdown { file, direction }),
@@ -104,8 +107,9 @@ impl SimKernel {
         self.arm(tag, Kind::Receive { group, fresh: true }, Some(id), Snapshot::Nothing);
     }
 
-    fn send(&mut self, file: FileIndex, tag: Tag, op: &Op, memory: &Snapshot) {
-        let Some(id) = self.resolve_stream(file, tag) else { return };
+    /// Answers whether everything was sent.
+    fn send(&mut self, file: FileIndex, tag: Tag, op: &Op, memory: &Snapshot) -> bool {
+        let Some(id) = self.resolve_stream(file, tag) else { return false };
         let bytes = match memory {
             Snapshot::Bytes(_, bytes) | Snapshot::Message(_, bytes) => bytes,
             _ => unreachable!("a send has bytes"),
@@ -113,7 +117,8 @@ impl SimKernel {
         if let Op::SendMessage { message, .. } = op
             && crate::memory::pieces(*message) > PIECES_MAX
         {
-            return self.post(tag, -libc::EMSGSIZE, 0, None);
+            self.post(tag, -libc::EMSGSIZE, 0, None);
+            return false;
         }
         let mut world = self.network.world();
         let result = match world.stream(id).room() {
@@ -139,6 +144,7 @@ impl SimKernel {
         };
         drop(world);
         self.post(tag, result, 0, None);
+        usize::try_from(result) == Ok(bytes.len())
     }
 
     fn issue_connect(&mut self, file: FileIndex, tag: Tag, memory: Snapshot) {
@@ -228,5 +234,7 @@ const fn code(op: &Op) -> i32 {
         Op::SendZeroCopy { .. } => 12,
         Op::SendMessageZeroCopy { .. } => 13,
         Op::SendMessageAll { .. } => 19,
+        Op::SendWhole { .. } => 21,
+        Op::Tripwire => 22,
     }
 }

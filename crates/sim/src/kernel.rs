@@ -59,6 +59,8 @@ pub struct SimKernel {
     pub(crate) completions: CompletionQueue,
     pub(crate) files: Files,
     pub(crate) groups: Groups,
+    /// The send that was issued last was not whole, and a tripwire follows it.
+    pub(crate) chain_broken: bool,
     /// Operations in flight, in the order of their submission.
     pub(crate) armed: Vec<Armed>,
     pub(crate) armed_ever: u64,
@@ -88,6 +90,7 @@ impl SimKernel {
             completions: CompletionQueue::new(options.completions),
             files: Files::new(options.files),
             groups: Groups::default(),
+            chain_broken: false,
             armed: Vec::new(),
             armed_ever: 0,
             doorbell,
@@ -198,8 +201,20 @@ impl Kernel for SimKernel {
         Ok(())
     }
 
-    fn push_chain(&mut self, _: &[(Op, Tag)]) -> Result<(), QueueFull> {
-        self.violation("the simulated kernel knows no chains")
+    fn push_chain(&mut self, links: &[(Op, Tag)]) -> Result<(), QueueFull> {
+        let [(send @ Op::SendWhole { .. }, tag), (Op::Tripwire, Tag::TRIPWIRE)] = links else {
+            self.violation("the simulated kernel knows no chains but those of a send and a tripwire")
+        };
+        if self.submissions.len() + links.len() > self.options.submissions {
+            self.submit(usize::MAX);
+        }
+        self.push(*send, *tag)?;
+        self.submissions.push_back(Queued { op: Op::Tripwire, tag: Tag::TRIPWIRE, memory: Snapshot::Nothing });
+        Ok(())
+    }
+
+    fn takes_tripwires(&self) -> bool {
+        self.options.submissions >= 2
     }
 
     fn enter(&mut self, wait: Wait) -> io::Result<Entered> {

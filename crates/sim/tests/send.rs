@@ -2,9 +2,9 @@
 
 mod rig;
 
-use libc::{EAGAIN, ECONNRESET, ENOTCONN, EPIPE, POLLERR, POLLHUP, POLLOUT, POLLRDHUP};
+use libc::{EAGAIN, ECANCELED, ECONNRESET, ENOTCONN, EPIPE, POLLERR, POLLHUP, POLLOUT, POLLRDHUP};
 use rig::*;
-use ringline_ring::{Op, PinnedMessage, Wait};
+use ringline_ring::{Op, PinnedMessage, Tag, Wait};
 use ringline_sim::{Chance, Fault, Faults, NetworkOptions, RingOptions};
 
 fn small() -> Rig {
@@ -32,6 +32,17 @@ fn b6_a_send_is_short_when_the_room_ends_and_refused_when_there_is_none() {
     let mut all = peer.read();
     all.extend(peer.read());
     assert_eq!(all, [vec![1; 25], vec![2; 5]].concat());
+}
+
+#[test]
+fn b3_a_tripwire_ends_a_wait_when_the_send_before_it_was_not_whole() {
+    let mut rig = small();
+    let peer = rig.connection();
+    assert_eq!(rig.send_wired(&[1; 50], Wait::Forever), [(SEND, 30), (Tag::TRIPWIRE, -ECANCELED)]);
+    assert_eq!(rig.send_wired(&[1; 50], Wait::Forever), [(SEND, -EAGAIN), (Tag::TRIPWIRE, -ECANCELED)]);
+    assert_eq!(peer.read().len(), 20);
+    assert_eq!(rig.send_wired(&[2; 5], Wait::AtMost(1_000_000)), [(SEND, 5)], "the wait went on to its end");
+    assert_eq!(rig.send_wired(&[3; 4], Wait::Poll), [(SEND, 4)]);
 }
 
 #[test]

@@ -54,6 +54,14 @@ impl<K: Kernel> Host<K> for Bridge<K> {
     }
 
     #[inline]
+    fn awaits_sent(&self, conn: ConnToken) -> bool {
+        // A thread of its own may be asked at any time how much is unsent, and for slots.
+        !self.inline
+            || self.sending[conn.slot() as usize].watch_next != UNWATCHED
+            || self.memory.control(control::WANTS_SLOTS).load(Ordering::Relaxed) == 1
+    }
+
+    #[inline]
     fn send_slot_free(&mut self, slot: u32) {
         self.slots.give_back(slot);
         self.datagrams.slot_freed(slot);

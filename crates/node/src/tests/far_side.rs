@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -53,7 +53,8 @@ impl Sleeper for Mutex<Bell> {
 /// A running worker, seen from its environment.
 pub(super) struct FarSide {
     pub(super) memory: Arc<SharedMemory>,
-    pub(super) send_memory: Arc<SendMemory>,
+    /// Set when the worker has been made.
+    send_memory: Arc<OnceLock<Arc<SendMemory>>>,
     pub(super) offers: OfferedSlabs,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) cluster: Arc<Cluster<OwnedFd>>,
@@ -82,26 +83,43 @@ impl FarSide {
 
     /// Starts a worker whose doorbell panics that often first.
     pub(super) fn start_with(panics: u32, wishes: Wishes) -> Self {
+        let (ready, reply) = mpsc::channel();
+        let (mut side, make_worker) = Self::without_thread(panics, wishes);
+        side.thread = Some(thread::spawn(move || {
+            let worker = make_worker();
+            ready.send(()).unwrap();
+            worker.run();
+        }));
+        reply.recv_timeout(LIMIT).unwrap();
+        side
+    }
+
+    /// A far side, and how its worker is made on the thread that will turn it.
+    pub(super) fn without_thread(
+        panics: u32,
+        wishes: Wishes,
+    ) -> (Self, impl FnOnce() -> Worker<Uring, Mutex<Bell>> + Send + 'static) {
         let memory = SharedMemory::new(SEND_SLOTS, CONNECTIONS).unwrap();
         let (offers, mailbox, cluster) = (OfferedSlabs::default(), Arc::<Mailbox>::default(), Cluster::new(1));
         let (sender, bell) = mpsc::channel();
         let rings = Arc::<AtomicU32>::default();
         let sleeper = Mutex::new(Bell { sender, rings: Arc::clone(&rings), panics });
-        let (ready, reply) = mpsc::channel();
         let mut member = cluster.member(0);
-        let thread = thread::spawn({
+        let send_memory = Arc::<OnceLock<_>>::default();
+        let make_worker = {
             let (memory, offers, mailbox) = (Arc::clone(&memory), offers.clone(), Arc::clone(&mailbox));
+            let send_memory = Arc::clone(&send_memory);
             move || {
                 let driver = driver(wishes.borrows);
                 mailbox.open(driver.doorbell());
                 member.reachable_by(driver.doorbell());
                 member.ready();
-                ready.send(Arc::clone(driver.send_memory())).unwrap();
-                Worker::new(driver, memory, offers, mailbox, member, sleeper, wishes).run();
+                send_memory.get_or_init(|| Arc::clone(driver.send_memory()));
+                Worker::new(driver, memory, offers, mailbox, member, sleeper, wishes)
             }
-        });
-        Self {
-            send_memory: reply.recv_timeout(LIMIT).unwrap(),
+        };
+        let side = Self {
+            send_memory,
             completions: Consumer::new(Arc::clone(&memory), Place::COMPLETIONS),
             submissions: Producer::new(Arc::clone(&memory), Place::SUBMISSIONS),
             free: (0..SEND_SLOTS).collect(),
@@ -113,8 +131,9 @@ impl FarSide {
             rings,
             holds_records: false,
             bell,
-            thread: Some(thread),
-        }
+            thread: None,
+        };
+        (side, make_worker)
     }
 
     pub(super) fn listen(&self) -> SocketAddr {
@@ -202,9 +221,10 @@ impl FarSide {
     pub(super) fn send(&mut self, conn: Conn, bytes: &[u8]) {
         for piece in bytes.chunks(SLOT_SIZE as usize) {
             let slot = self.take_slot();
+            let send_memory = self.send_memory.get().expect("the worker has been made");
             // SAFETY: the slot is free, so nobody else reads or writes it, and the piece fits.
             unsafe {
-                std::ptr::copy_nonoverlapping(piece.as_ptr(), self.send_memory.slot_address(slot), piece.len());
+                std::ptr::copy_nonoverlapping(piece.as_ptr(), send_memory.slot_address(slot), piece.len());
             }
             let values = [slot, piece.len() as u32, flag::WATCH, 0, 0];
             self.submit(Record::new(submission::SEND_SLOT, conn.slot, conn.generation, values));

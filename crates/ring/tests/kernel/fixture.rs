@@ -46,10 +46,15 @@ impl Bench {
 
     /// Queues an operation under a tag of its own.
     pub(crate) fn push(&mut self, op: Op) -> Tag {
-        self.next += 1;
-        let tag = Tag::new(1, 0, self.next);
+        let tag = self.next_tag();
         self.ring.push(op, tag).unwrap();
         tag
+    }
+
+    /// A tag that no operation has had.
+    pub(crate) fn next_tag(&mut self) -> Tag {
+        self.next += 1;
+        Tag::new(1, 0, self.next)
     }
 
     /// Submits, and collects what is there without waiting.

@@ -12,5 +12,6 @@ mod seccomp;
 mod sending;
 mod settings;
 mod sockets;
+mod tripwires;
 mod waiting;
 mod zero_copy;

@@ -93,7 +93,7 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn advance_dirty<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         connection.dirty = false;
-        if !self.send_one(conn) {
+        if !self.send_one(host, conn) {
             self.advance(host, conn);
         }
     }

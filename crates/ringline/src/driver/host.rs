@@ -34,6 +34,14 @@ pub trait Host<K: Kernel> {
     /// The kernel has taken more bytes: `position` counts all bytes of this connection that it took so far.
     fn sent(&mut self, conn: ConnToken, position: u64);
 
+    /// Whether it makes a difference to the host when exactly it hears that the kernel has taken what is queued on a
+    /// connection: whether somebody waits for [`sent`](Host::sent), or for memory that comes back with it. If not, that is
+    /// told when something else ends the wait in which the kernel took it, which saves a system call.
+    fn awaits_sent(&self, conn: ConnToken) -> bool {
+        let _ = conn;
+        true
+    }
+
     /// The kernel no longer uses a send slot.
     fn send_slot_free(&mut self, slot: u32);
 

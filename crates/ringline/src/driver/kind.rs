@@ -1,5 +1,7 @@
 //! The kinds of operations that the driver submits, as they stand in a tag.
 
+use ringline_ring::Tag;
+
 /// What a completion is about. The slot of the tag is a connection's, except where the kind says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -54,6 +56,8 @@ pub(super) enum Kind {
     Outer = 17,
     /// A request to end that poll.
     CancelOuter = 18,
+    /// What follows a send that was not whole; slot and generation mean nothing.
+    Tripwire = Tag::TRIPWIRE.kind(),
 }
 
 impl Kind {
@@ -86,6 +90,7 @@ impl Kind {
             16 => Self::CancelChain,
             17 => Self::Outer,
             18 => Self::CancelOuter,
+            number if number == Tag::TRIPWIRE.kind() => Self::Tripwire,
             _ => return None,
         })
     }

@@ -10,6 +10,7 @@ mod arena;
 mod chains;
 mod connect;
 mod connection;
+mod dispatch;
 mod ending;
 mod file_refused;
 mod files;
@@ -43,7 +44,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ringline_ring::{Completion, Doorbell, Entered, FileIndex, Kernel, Op, Tag, Wait};
+use ringline_ring::{Doorbell, Entered, FileIndex, Kernel, Op, Wait};
 
 pub use accept::AdoptError;
 pub use arena::{Arena, Stored};
@@ -84,10 +85,8 @@ use timers::Timers;
 use udp::Udp;
 use zero_copy::ZeroCopy;
 
-/// Completions copied out of the queue at a time: few, because the copies are made room for in every turn.
-const REAP_BATCH: usize = 32;
-/// Completions processed in one turn before the host gets to act on them.
-const TURN_COMPLETIONS_MAX: usize = 1024;
+/// Sends of one turn that get tripwires. Those of two cost as much as looking at their completions before the next wait.
+const WIRED_SENDS_MAX: usize = 1;
 
 /// What the driver itself arms timers for.
 #[derive(Debug, PartialEq)]
@@ -157,8 +156,12 @@ pub struct Driver<K: Kernel> {
     settings: DriverSettings,
     linger_ns: u64,
     /// Sends were submitted since the last enter. The kernel completes them while it takes them, and a wait does not end
-    /// for them, so they are looked at before the next wait.
+    /// for them, so they are looked at before the next wait. Those with tripwires are not meant.
     sends_submitted: bool,
+    /// Whether the kernel takes tripwires.
+    tripwires: bool,
+    /// Whether the sends of this turn may have them.
+    wires: bool,
     now: u64,
     metrics: Metrics,
 }
@@ -179,6 +182,7 @@ impl<K: Kernel> Driver<K> {
         )?;
         let send_memory = Arc::new(SendMemory::new(settings.send_slots, settings.send_slot_size)?);
         let now = kernel.now();
+        let tripwires = kernel.takes_tripwires();
         let mut submitter = Submitter::new(kernel);
         submitter.push(Op::PollDoorbell, Kind::Doorbell, 0, 0);
         Ok(Self {
@@ -206,6 +210,8 @@ impl<K: Kernel> Driver<K> {
             timers: Timers::new(),
             linger_ns: advance::LINGER_NS,
             sends_submitted: false,
+            tripwires,
+            wires: false,
             settings,
             now,
             metrics: Metrics::default(),
@@ -243,6 +249,8 @@ impl<K: Kernel> Driver<K> {
     /// Turns what the host asked for since the last turn into submissions.
     fn prepare<H: Host<K>>(&mut self, host: &mut H) {
         self.submitter.retry();
+        // A receive that waits for buffers may wait for those that are being sent.
+        self.wires = self.tripwires && self.dirty.len() <= WIRED_SENDS_MAX && self.parked.is_empty();
         let mut index = 0;
         while index < self.dirty.len() {
             let conn = self.dirty[index];
@@ -278,100 +286,6 @@ impl<K: Kernel> Driver<K> {
             Wait::Forever => Wait::AtMost(left),
             Wait::AtMost(limit) => Wait::AtMost(limit.min(left)),
         }
-    }
-
-    fn process_completions<H: Host<K>>(&mut self, host: &mut H) -> bool {
-        let mut batch = [Completion { tag: Tag::from_bits(0), result: 0, flags: 0 }; REAP_BATCH];
-        let started = self.now;
-        let mut done = 0;
-        loop {
-            let count = self.submitter.kernel.reap(&mut batch);
-            for completion in &batch[..count] {
-                self.complete(host, *completion);
-                if self.pipes.has_news() {
-                    self.tell_pipes(host);
-                }
-            }
-            done += count;
-            if count < REAP_BATCH {
-                self.metrics.completions += done as u64;
-                return false;
-            }
-            let interval = self.settings.flush_interval_ns;
-            let late = interval > 0 && self.submitter.kernel.now() - started >= interval;
-            if late || done >= TURN_COMPLETIONS_MAX {
-                self.metrics.completions += done as u64;
-                return true;
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn complete<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
-        match Kind::from_number(completion.tag.kind()) {
-            Some(Kind::Receive) => self.receive_completed(host, completion),
-            Some(Kind::Send) => self.send_completed(host, completion),
-            kind => self.complete_otherwise(host, completion, kind),
-        }
-    }
-
-    /// What is neither received nor sent on a connection, so that the loop over those stays short.
-    #[inline(never)]
-    fn complete_otherwise<H: Host<K>>(&mut self, host: &mut H, completion: Completion, kind: Option<Kind>) {
-        match kind {
-            Some(Kind::Receive | Kind::Send) => {}
-            Some(Kind::Writable) => self.writable_completed(host, completion),
-            Some(Kind::Accept) => self.accept_completed(host, completion),
-            Some(Kind::Doorbell) => {
-                self.metrics.doorbells += 1;
-                if !completion.more() {
-                    self.submitter.push(Op::PollDoorbell, Kind::Doorbell, 0, 0);
-                }
-                // It may have been rung for slabs that came back, which are looked at before the next wait.
-                self.buffers.slabs_mut().collect_returned();
-                host.doorbell();
-            }
-            Some(Kind::Connect) => self.connect_completed(host, completion),
-            Some(Kind::Close) => self.close_completed(host, completion),
-            Some(Kind::Cancel) => self.cancel_completed(host, completion),
-            Some(Kind::CancelAccept) => {}
-            Some(Kind::CloseListener) => self.listener_closed(),
-            Some(Kind::Datagrams) => self.datagram_received(host, completion),
-            Some(Kind::Datagram) => self.datagram_sent(host, completion),
-            Some(Kind::DatagramRoom) => self.datagram_room(completion),
-            Some(Kind::Chain) => self.chain_completed(host, completion),
-            Some(Kind::CancelChain) => self.chain_cancel_completed(host, completion),
-            Some(Kind::FileOpen) => self.file_open_completed(host, completion),
-            Some(Kind::FileOperation) => self.file_operation_completed(host, completion),
-            Some(Kind::FileClose) => self.file_close_completed(host, completion),
-            Some(Kind::CancelOpen) => {}
-            Some(Kind::DeviceOpen) => self.device_open_completed(host, completion),
-            Some(Kind::NvmeCommand) => self.nvme_command_completed(host, completion),
-            Some(Kind::DeviceClose) => self.device_close_completed(host, completion),
-            Some(Kind::ZeroCopy) => self.zero_copy_completed(host, completion),
-            Some(Kind::Outer) => self.outer_completed(host, completion),
-            Some(Kind::CancelOuter) => {}
-            None => debug_assert!(false, "a completion of no kind: {completion:?}"),
-        }
-    }
-
-    /// Answers whether any was due.
-    fn fire_timers<H: Host<K>>(&mut self, host: &mut H) -> bool {
-        let mut fired = false;
-        while let Some(due) = self.timers.pop_due(self.now) {
-            fired = true;
-            match due {
-                Due::Connect(conn) => self.connect_timed_out(host, conn),
-                Due::Linger(conn) => self.linger_over(host, conn),
-                Due::Room(conn) => self.look_for_room(host, conn),
-                Due::Accept => self.resume_accepting(),
-                Due::Buffers => self.buffers_timer = false,
-                Due::Trim => self.trim(host),
-                Due::Datagrams(index) => self.arm_datagrams(index),
-                Due::Host(key) => host.timer(key),
-            }
-        }
-        fired
     }
 
     /// The connection of a token, unless the token is stale.

@@ -218,6 +218,13 @@ impl<K: Kernel> Driver<K> {
         self.target_sent(number);
     }
 
+    /// Whether a pipe goes on when the kernel has taken bytes of its target.
+    #[inline]
+    pub(super) fn pipe_awaits_sent(&self, number: u32) -> bool {
+        let pipe = self.pipes.pipes.get_any(number);
+        pipe.is_some_and(|pipe| matches!(pipe.flow, Flow::Full | Flow::Draining(_)))
+    }
+
     /// The kernel has taken bytes of a pipe's target.
     #[inline]
     pub(super) fn target_sent(&mut self, number: u32) {

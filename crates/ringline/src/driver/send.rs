@@ -2,6 +2,10 @@
 //!
 //! Pieces that were queued since the last turn go out as one gathered send. The kernel is asked not to wait: a socket
 //! that takes fewer bytes than offered is polled for room, and the rest follows.
+//!
+//! A send that takes everything changes nothing that could not wait, so the wait behind it need not end for it. One that
+//! does not has to be seen: where nothing else depends on them, a few sends get *tripwires*, which end the wait then. With
+//! all others the driver looks for completions once more before it waits.
 
 use ringline_ring::{Completion, Kernel, Op, PinnedMessage};
 
@@ -160,7 +164,7 @@ impl<K: Kernel> Driver<K> {
     /// Submits what is queued if it is the usual: one piece, of memory that nobody else uses, and no chain. Answers whether
     /// it was; if not, nothing is done.
     #[inline(always)]
-    pub(super) fn send_one(&mut self, conn: ConnToken) -> bool {
+    pub(super) fn send_one<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) -> bool {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return false };
         let Some(piece) = self.pieces.only(&connection.queue) else { return false };
         let shared = matches!(piece.origin, Origin::Shared(_));
@@ -171,12 +175,17 @@ impl<K: Kernel> Driver<K> {
         connection.tail_in_flight = true;
         connection.in_flight = piece.len;
         connection.operations += 1;
-        self.sends_submitted = true;
         self.metrics.sends += 1;
+        let (file, pipe) = (file_of(conn), connection.pipe_in);
         // SAFETY: pieces leave the queue only in `whole_sent` and `send_finished`, or in `drop_queue` when no send is in
         // flight.
-        let op = Op::Send { file: file_of(conn), bytes: unsafe { piece.pinned() } };
-        self.submitter.push(op, Kind::Send, conn.slot(), conn.generation());
+        let bytes = unsafe { piece.pinned() };
+        if self.wires && connection.accepts_sends() && !self.pipe_awaits_sent(pipe) && !host.awaits_sent(conn) {
+            self.submitter.push_wired(Op::SendWhole { file, bytes }, Kind::Send, conn.slot(), conn.generation());
+        } else {
+            self.sends_submitted = true;
+            self.submitter.push(Op::Send { file, bytes }, Kind::Send, conn.slot(), conn.generation());
+        }
         true
     }
 

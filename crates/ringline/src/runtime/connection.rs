@@ -148,6 +148,12 @@ impl Connection {
         self.waiters.is_read() || self.rare.as_ref().is_some_and(|rare| rare.waiters.are_reading())
     }
 
+    /// Whether anybody waits until the stream is sent up to some position.
+    #[inline]
+    pub(super) fn is_sent_awaited(&self) -> bool {
+        self.waiters.awaits_sent() || self.rare.as_ref().is_some_and(|rare| rare.waiters.await_sent())
+    }
+
     /// There is something to read, or never will be.
     #[inline]
     pub(super) fn wake_readers(&mut self, ready: &Ready, foreign: &mut ForeignWakes) {
@@ -232,6 +238,12 @@ impl Connections {
             Some(connection) if connection.generation == conn.generation() => Some(connection),
             _ => None,
         }
+    }
+
+    /// As [`get`](Self::get), without changing it.
+    #[inline]
+    pub(crate) fn look(&self, conn: ConnToken) -> Option<&Connection> {
+        self.slots.get(conn.slot() as usize).filter(|connection| connection.generation == conn.generation())
     }
 
     /// Bytes sent by, and error of, a connection whose slot was given away in this pass.

@@ -9,7 +9,7 @@ use ringline_ring::{DeviceFacts, FileFacts, Uring};
 
 use super::AsyncHost;
 use super::arrivals::Chain;
-use super::connection::Phase;
+use super::connection::{Connection, Phase};
 use crate::driver::{
     Chunk, CommandCompletion, ConnToken, DeviceToken, FileCompletion, FileToken, Host, PipeEnd, UdpToken,
 };
@@ -58,6 +58,11 @@ impl Host<Uring> for AsyncHost {
             connection.sent = position;
             connection.wake_senders(position, &self.ready, &mut self.foreign);
         }
+    }
+
+    #[inline]
+    fn awaits_sent(&self, conn: ConnToken) -> bool {
+        self.connections.look(conn).is_some_and(Connection::is_sent_awaited)
     }
 
     #[inline(always)]

@@ -62,6 +62,12 @@ impl Waiters {
         free
     }
 
+    /// Whether a task waits for its sends.
+    #[inline]
+    pub(crate) fn awaits_sent(&self) -> bool {
+        self.sender != NOBODY
+    }
+
     /// There is something to read, or never will be.
     #[inline]
     pub(crate) fn wake_reader(&mut self, ready: &Ready) {
@@ -84,6 +90,10 @@ impl Waiters {
 impl OtherWaiters {
     pub(crate) fn are_reading(&self) -> bool {
         !self.readers.is_empty()
+    }
+
+    pub(crate) fn await_sent(&self) -> bool {
+        !self.senders.is_empty()
     }
 
     pub(crate) fn read(&mut self, waker: &Waker) {

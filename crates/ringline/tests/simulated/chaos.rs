@@ -54,7 +54,8 @@ impl Chaos {
         driver.accept();
         let scheduled = Rc::default();
         let (clients, outbound) = (Vec::new(), Vec::new());
-        let server = Server::new(driver);
+        let mut server = Server::new(driver);
+        server.ledger.awaits_sent = dice.one_in(2);
         Self { setup, dice, network, server, address, clients, outbound, scheduled }
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Ledger {
     spans: BTreeMap<(u32, u32), u32>,
     free_slots: Vec<u32>,
     slots: u32,
+    /// Whether it has to be told at once what was sent.
+    pub(crate) awaits_sent: bool,
 }
 
 impl Ledger {
@@ -44,6 +46,7 @@ impl Ledger {
             spans: BTreeMap::new(),
             free_slots: (0..send_slots).collect(),
             slots: send_slots,
+            awaits_sent: true,
         }
     }
 
@@ -152,6 +155,10 @@ impl<K: Kernel<Socket = SimSocket>> Host<K> for Ledger {
         let before = self.sent.insert(conn, position).unwrap_or(0);
         assert!(before < position, "{conn:?} sent up to {position} after {before}");
         self.events.push(Event::Sent(conn, position));
+    }
+
+    fn awaits_sent(&self, _: ConnToken) -> bool {
+        self.awaits_sent
     }
 
     fn send_slot_free(&mut self, slot: u32) {

@@ -107,6 +107,83 @@ fn b6_a_short_send_can_stop_within_any_piece() {
     }
 }
 
+/// A connection of a host that need not be told at once, and a message of its peer for it to answer.
+fn asked(rig: &mut Rig) -> (Peer, ConnToken) {
+    rig.ledger.awaits_sent = false;
+    let (peer, conn) = rig.accept();
+    peer.write(b"?");
+    rig.until_told(&Told::Bytes(conn, b"?".to_vec()));
+    (peer, conn)
+}
+
+#[test]
+fn one_enter_submits_an_answer_and_waits_for_the_next_question() {
+    let mut rig = Rig::new(settings(2));
+    let (peer, conn) = asked(&mut rig);
+    for round in 0..10 {
+        let enters = rig.driver.metrics().enters;
+        rig.send(conn, b"!");
+        let asks = peer.clone();
+        rig.network.schedule(1_000_000, move |_| {
+            assert_eq!(asks.read(), b"!");
+            asks.write(b"?");
+        });
+        let told = rig.turn(Wait::Forever);
+        assert!(told.contains(&Told::Bytes(conn, b"?".to_vec())), "{told:?}");
+        assert_eq!((rig.driver.metrics().enters - enters, rig.ledger.slots_out()), (1, 0), "round {round}");
+    }
+}
+
+#[test]
+fn b3_a_refused_answer_is_repeated_although_nobody_awaits_it() {
+    let mut rig = Rig::new(settings(2));
+    let (peer, conn) = asked(&mut rig);
+    rig.network.inject(Fault::RefusedSend);
+    rig.send(conn, b"said twice, heard once");
+    let asks = peer.clone();
+    rig.network.schedule(1_000_000_000, move |_| {
+        asks.write(b"?");
+    });
+    let start_ns = rig.network.now();
+    rig.until("the answer", |_| peer.unread() > 0);
+    assert!(rig.network.now() - start_ns < 1_000_000, "something else had to end the wait");
+    assert_eq!(peer.read(), b"said twice, heard once");
+}
+
+#[test]
+fn b6_a_short_answer_goes_on_where_it_stopped_although_nobody_awaits_it() {
+    for stop in 1..20 {
+        let mut rig = Rig::new(settings(2));
+        let (peer, conn) = asked(&mut rig);
+        rig.network.inject(Fault::ShortSend(stop));
+        rig.send(conn, &pattern(95));
+        let start_ns = rig.network.now();
+        rig.network.schedule(1_000_000_000, |_| {});
+        rig.until("the rest", |_| peer.unread() == 95);
+        assert!(rig.network.now() - start_ns < 1_000_000, "something else had to end the wait");
+        assert_eq!(peer.read(), pattern(95), "stopped after {stop}");
+    }
+}
+
+#[test]
+fn b2_an_answer_that_nobody_awaits_is_followed_by_its_fin_at_once() {
+    let mut rig = Rig::new(settings(2));
+    let (peer, conn) = asked(&mut rig);
+    rig.send(conn, b"!");
+    assert!(rig.driver.shutdown_write(conn));
+    rig.until("the answer", |_| peer.unread() == 1);
+    peer.read();
+    rig.until("the end", |_| peer.sees_end());
+    let (peer, conn) = asked(&mut rig);
+    rig.send(conn, b"!");
+    rig.close(conn);
+    rig.until("the answer", |_| peer.unread() == 1);
+    peer.read();
+    rig.until("the end", |_| peer.sees_end());
+    peer.close();
+    rig.until_told(&Told::Closed(conn, None));
+}
+
 #[test]
 fn b10_a_send_that_cannot_go_on_ends_with_the_error_and_an_empty_queue() {
     let mut rig = Rig::narrow(settings(2));

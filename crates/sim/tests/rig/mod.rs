@@ -174,6 +174,15 @@ impl Rig {
         let completions = self.submit(Op::Send { file: CONNECTION, bytes: pinned }, SEND);
         completions.iter().find(|completion| completion.tag == SEND).unwrap().result
     }
+
+    /// Sends with a tripwire and waits; what has completed.
+    pub fn send_wired(&mut self, bytes: &[u8], wait: Wait) -> Vec<(Tag, i32)> {
+        // SAFETY: the bytes outlive the call, in which the send completes.
+        let pinned = unsafe { PinnedBytes::new(bytes.as_ptr(), bytes.len() as u32) };
+        let send = Op::SendWhole { file: CONNECTION, bytes: pinned };
+        self.kernel.push_chain(&[(send, SEND), (Op::Tripwire, Tag::TRIPWIRE)]).unwrap();
+        results(&self.enter(wait).1)
+    }
 }
 
 pub const fn receive() -> Op {
