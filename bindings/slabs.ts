@@ -65,9 +65,19 @@ export class Slabs {
     // without one at its exit, then aborts the process.
     const memory = this.native.wrapSlab(slab)
     this.memory[slab - this.base] = memory
+    hasYoungMemoryCollected()
     // Lent memory is in another use each time it is lent.
     if (this.loan !== undefined) this.loan.lendFrom(memory)
     else this.names.set(memory, { slab, use: this.native.slabGeneration(slab) << SLAB_GENERATION_SHIFT })
     return memory
   }
+}
+
+/**
+ * Gives V8 an occasion to collect young memory. It looks at how many bytes young ArrayBuffers hold, and collects the young generation at
+ * 32 MiB, only when it allocates the memory of one itself. External memory is otherwise noticed at 64 MiB, and then all generations are
+ * collected, which costs ten times as much.
+ */
+function hasYoungMemoryCollected(): void {
+  new ArrayBuffer(1)
 }

@@ -49,7 +49,7 @@ pub use files::FileFacts;
 pub use heap::trim_heap;
 pub use kernel::{Entered, Kernel, ProvidedBuffer, QueueFull, SocketOptions, Wait};
 pub use limits::{OpenFilesLimit, locked_memory, raise_open_files};
-pub use memory::{Region, page_size};
+pub use memory::{HUGE_PAGE_BYTES, Region, page_size};
 pub use nvme::{DeviceFacts, NVME_URING_CMD_IO, NvmeCommand};
 pub use op::{
     Direction, FileIndex, Op, OpenHow, PinnedAddress, PinnedBuffer, PinnedBytes, PinnedCommand, PinnedMessage,

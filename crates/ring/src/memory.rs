@@ -6,6 +6,9 @@
 use std::io;
 use std::ptr::NonNull;
 
+/// Bytes of a huge page, where pages are 4 KiB; elsewhere a mapping of this length is only as good as any other.
+pub const HUGE_PAGE_BYTES: usize = 2 * 1024 * 1024;
+
 /// The size of a memory page in bytes.
 pub fn page_size() -> usize {
     // SAFETY: sysconf takes no pointers.
@@ -19,6 +22,7 @@ pub fn page_size() -> usize {
 ///
 /// * `MADV_NOHUGEPAGE`: with transparent huge pages set to `always`, the first byte written to a pool would make 2 MiB
 ///   resident. Pools are sized for the worst case and mostly idle, so small pages are what keeps an idle worker small.
+///   Memory that bulk data passes through is mapped by [`Region::huge`] and gets `MADV_HUGEPAGE`.
 /// * `MADV_DONTFORK`: a child process has no business with memory that a ring writes, and without the advice each
 ///   `fork` would copy the page tables and make the next write to every page a fault.
 ///
@@ -36,19 +40,52 @@ impl Region {
     ///
     /// ENOMEM when the address space or the memory commitment of the process is exhausted.
     pub fn new(len: usize) -> io::Result<Self> {
-        let len = len.max(1).checked_next_multiple_of(page_size()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let this = Self::map(len.max(1).checked_next_multiple_of(page_size()).ok_or(io::ErrorKind::OutOfMemory)?)?;
+        this.advise(libc::MADV_NOHUGEPAGE);
+        Ok(this)
+    }
+
+    /// Maps `len` bytes, rounded up to whole huge pages, which it begins at and consists of where the system has some to
+    /// give. Memory that much data passes through costs fewer address translations that way, and becomes resident by
+    /// [`HUGE_PAGE_BYTES`] at a time.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new).
+    pub fn huge(len: usize) -> io::Result<Self> {
+        let len = len.max(1).checked_next_multiple_of(HUGE_PAGE_BYTES).ok_or(io::ErrorKind::OutOfMemory)?;
+        let mut before = Self::map(len.checked_add(HUGE_PAGE_BYTES).ok_or(io::ErrorKind::OutOfMemory)?)?;
+        let mut this = before.split_off(before.as_ptr().align_offset(HUGE_PAGE_BYTES));
+        drop(this.split_off(len));
+        this.advise(libc::MADV_HUGEPAGE);
+        Ok(this)
+    }
+
+    /// `len` is a multiple of the page size and not 0.
+    fn map(len: usize) -> io::Result<Self> {
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: a new anonymous mapping at an address of the kernel's choice touches no existing memory.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        for advice in [libc::MADV_NOHUGEPAGE, libc::MADV_DONTFORK] {
-            // SAFETY: the range was mapped above, and neither advice changes what its bytes hold.
-            unsafe { libc::madvise(start, len, advice) };
-        }
-        let start = NonNull::new(start.cast()).expect("mmap chooses no null address");
-        Ok(Self { start, len })
+        let this = Self { start: NonNull::new(start.cast()).expect("mmap chooses no null address"), len };
+        this.advise(libc::MADV_DONTFORK);
+        Ok(this)
+    }
+
+    /// Cuts the region in two at a multiple of the page size.
+    fn split_off(&mut self, at: usize) -> Self {
+        // SAFETY: the cut lies in the mapping, or at its end.
+        let start = unsafe { self.start.add(at) };
+        let behind = Self { start, len: self.len - at };
+        self.len = at;
+        behind
+    }
+
+    fn advise(&self, advice: i32) {
+        // SAFETY: the range is mapped, and no advice that is given here changes what its bytes hold.
+        unsafe { libc::madvise(self.as_ptr().cast(), self.len, advice) };
     }
 
     /// The first byte. The pointer may be used for the whole region while the region lives.
@@ -88,6 +125,9 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
+        if self.len == 0 {
+            return;
+        }
         // SAFETY: this value owns the mapping; whoever handed out pointers into it promised that they are dead by now.
         unsafe { libc::munmap(self.as_ptr().cast(), self.len) };
     }
@@ -129,8 +169,23 @@ mod tests {
     }
 
     #[test]
+    fn huge_memory_begins_at_a_huge_page_and_is_writable_to_the_last_byte() {
+        let regions: Vec<Region> = (0..4).map(|_| Region::huge(HUGE_PAGE_BYTES + 1).unwrap()).collect();
+        for region in &regions {
+            assert_eq!((region.len(), region.as_ptr().addr() % HUGE_PAGE_BYTES), (2 * HUGE_PAGE_BYTES, 0));
+            // SAFETY: both bytes lie in the region, which nobody else uses.
+            unsafe {
+                region.as_ptr().write(1);
+                region.as_ptr().add(region.len() - 1).write(2);
+            }
+        }
+    }
+
+    #[test]
     fn a_size_beyond_the_address_space_is_an_error() {
         assert!(Region::new(usize::MAX).is_err());
         assert!(Region::new(1 << 60).is_err());
+        assert!(Region::huge(usize::MAX).is_err());
+        assert!(Region::huge(usize::MAX - 2 * HUGE_PAGE_BYTES).is_err());
     }
 }

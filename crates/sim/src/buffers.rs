@@ -139,4 +139,9 @@ impl Groups {
     pub(crate) fn owned_by_kernel(&self, group: u16) -> usize {
         self.groups.get(&group).map_or(0, |ring| ring.queue.len())
     }
+
+    /// The bytes of these buffers, used up or not.
+    pub(crate) fn bytes_owned_by_kernel(&self, group: u16) -> usize {
+        self.groups.get(&group).map_or(0, |ring| ring.queue.iter().map(|buffer| buffer.region.len()).sum())
+    }
 }

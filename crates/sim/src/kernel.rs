@@ -125,6 +125,11 @@ impl SimKernel {
         self.groups.owned_by_kernel(group)
     }
 
+    /// The bytes of the buffers of a group that the kernel owns, those that it has used up included.
+    pub fn buffer_bytes_owned(&self, group: u16) -> usize {
+        self.groups.bytes_owned_by_kernel(group)
+    }
+
     /// Fails the test when somebody has written into a provided buffer that the kernel owns. Dropping the kernel
     /// checks the same.
     pub fn check_buffers(&self) {

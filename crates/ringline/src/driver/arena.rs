@@ -7,7 +7,7 @@ use ringline_ring::Doorbell;
 
 use super::SLAB_BYTES;
 use super::slab_handle::SlabHandle;
-use super::slabs::{Chunk, Slabs};
+use super::slabs::{Chunk, Slabs, Traffic};
 
 /// Slabs that bytes are copied into, one after the other.
 pub struct Arena {
@@ -44,7 +44,7 @@ impl Arena {
         {
             return Some(Stored { chunk: self.slabs.append(slab, bytes), retired: None });
         }
-        let slab = self.slabs.take()?;
+        let slab = self.slabs.take(Traffic::Messages)?;
         let retired = self.filling.replace(slab).inspect(|&full| self.slabs.retire(full));
         Some(Stored { chunk: self.slabs.append(slab, bytes), retired })
     }

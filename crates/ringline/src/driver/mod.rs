@@ -32,6 +32,7 @@ mod settings;
 mod slab_handle;
 mod slabs;
 mod slots;
+mod stock;
 mod submitter;
 mod timers;
 mod token;

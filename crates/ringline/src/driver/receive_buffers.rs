@@ -1,17 +1,33 @@
 //! The provided-buffer ring of a worker: which slab stands behind which buffer identifier, and when to put new ones in.
 //!
-//! Where the kernel consumes buffers incrementally, the buffers are large slabs and a chunk is a piece of one. Elsewhere
-//! each receive uses up a whole buffer; a host that hands slabs out for long asks for its chunks to be copied into slabs
-//! of their own, so that the small buffers go straight back to the ring.
+//! Where the kernel consumes buffers incrementally, the buffers are slabs and a chunk is a piece of one; slabs are larger
+//! while pieces are. Elsewhere each receive uses up a whole buffer; a host that hands slabs out for long asks for its chunks
+//! to be copied into slabs of their own, so that the small buffers go straight back to the ring.
 
 use std::io;
 
 use ringline_ring::{Kernel, ProvidedBuffer};
 
-use super::slabs::{Chunk, Slabs};
+use super::slabs::{Chunk, Slabs, Traffic};
 
 /// Bytes of a slab that the kernel consumes incrementally, and of the slabs that received bytes are copied into.
 pub const SLAB_BYTES: u32 = 64 * 1024;
+
+/// Bytes of a slab for bulk at most, so that whoever keeps a piece of it does not keep too much. What a slab costs beside its
+/// bytes, such as an object of a garbage collector, is paid for all of them at once.
+const BULK_SLAB_BYTES_MAX: u64 = 512 * 1024;
+
+/// Slabs for bulk that a ring can hold at least.
+const BULK_SLABS_MIN: u64 = 8;
+
+/// Traffic is looked at after so many bytes.
+const JUDGED_BYTES: u32 = SLAB_BYTES;
+
+/// It is bulk when those came in pieces that were at least so long on the average ...
+const BULK_PIECE_BYTES: u32 = 8 * 1024;
+
+/// ... and no longer when they are shorter than this.
+const MESSAGE_PIECE_BYTES: u32 = 4 * 1024;
 
 /// Bytes of slabs that the kernel has at a time, when they come back soon: it takes all of them in turn, so that all take
 /// part in the working set of the cache.
@@ -27,7 +43,11 @@ pub(super) struct ReceiveBuffers {
     ring: Slabs,
     /// The slab behind each identifier that the kernel holds.
     posted: Vec<u32>,
+    /// Bytes of these slabs, and how many they may be.
+    posted_bytes: u64,
+    posted_bytes_max: u64,
     free_ids: Vec<u16>,
+    traffic: Judged,
     /// What received bytes are copied into, if they are; every chunk that leaves this file is then one of these.
     copies: Option<Copies>,
     held_back: bool,
@@ -38,12 +58,46 @@ struct Copies {
     filling: Option<u32>,
 }
 
+/// What arrives, by the length of its pieces.
+struct Judged {
+    traffic: Traffic,
+    bytes: u32,
+    pieces: u32,
+}
+
+impl Judged {
+    #[inline(always)]
+    fn count(&mut self, len: u32) {
+        self.bytes += len;
+        self.pieces += 1;
+        if self.bytes >= JUDGED_BYTES {
+            self.judge();
+        }
+    }
+
+    #[cold]
+    fn judge(&mut self) {
+        let least = match self.traffic {
+            Traffic::Messages => BULK_PIECE_BYTES,
+            Traffic::Bulk => MESSAGE_PIECE_BYTES,
+        };
+        self.traffic = if self.bytes / self.pieces >= least { Traffic::Bulk } else { Traffic::Messages };
+        (self.bytes, self.pieces) = (0, 0);
+    }
+}
+
 /// What became of a completed receive.
 pub(super) struct Taken {
     /// The bytes; none when there were none, or when there was no memory to copy them to.
     pub(super) chunk: Option<Chunk>,
     /// A slab that will not be written any more.
     pub(super) retired: Option<u32>,
+}
+
+/// Bytes of a slab for bulk in a ring of so many bytes; none where that is too little to make huge pages of.
+fn bulk_slab_size(ring_bytes: u64, slab_size: u32) -> Option<u32> {
+    let size = (ring_bytes / BULK_SLABS_MIN).min(BULK_SLAB_BYTES_MAX).max(u64::from(slab_size));
+    (ring_bytes >= HOT_RING_BYTES).then_some(size as u32)
 }
 
 impl ReceiveBuffers {
@@ -67,13 +121,20 @@ impl ReceiveBuffers {
             (entries, buffer_size)
         };
         kernel.create_buffer_group(group, entries, incremental)?;
-        let copies = (for_keeps && !incremental)
-            .then(|| Copies { slabs: Slabs::new(buffer_size.max(SLAB_BYTES), kernel.doorbell()), filling: None });
+        let posted_bytes_max = u64::from(entries) * u64::from(size);
+        let bulk_size = bulk_slab_size(posted_bytes_max, size.max(SLAB_BYTES));
+        let copies = (for_keeps && !incremental).then(|| Copies {
+            slabs: Slabs::with_bulk(size.max(SLAB_BYTES), bulk_size, kernel.doorbell()),
+            filling: None,
+        });
         let mut this = Self {
             group,
-            ring: Slabs::new(size, kernel.doorbell()),
+            ring: Slabs::with_bulk(size, bulk_size.filter(|_| incremental), kernel.doorbell()),
             posted: vec![u32::MAX; entries as usize],
+            posted_bytes: 0,
+            posted_bytes_max,
             free_ids: (0..entries).rev().collect(),
+            traffic: Judged { traffic: Traffic::Messages, bytes: 0, pieces: 0 },
             copies,
             held_back: false,
         };
@@ -96,7 +157,13 @@ impl ReceiveBuffers {
     /// Whether the ring could take more buffers.
     #[inline]
     pub(super) fn wants_buffers(&self) -> bool {
-        !self.free_ids.is_empty() && !self.held_back
+        !self.free_ids.is_empty() && !self.held_back && self.has_room()
+    }
+
+    /// Whether the ring may hold one more slab of what is needed now.
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.posted_bytes + u64::from(self.ring.slab_size(self.traffic.traffic)) <= self.posted_bytes_max
     }
 
     /// While held back, no buffer goes to the kernel, so that receiving stops when those it has are full.
@@ -109,12 +176,14 @@ impl ReceiveBuffers {
         let mut batch = [ProvidedBuffer { id: 0, address: std::ptr::null_mut(), len: 0 }; PROVIDE_BATCH_MAX];
         while self.wants_buffers() {
             let mut filled = 0;
-            while filled < PROVIDE_BATCH_MAX {
+            while filled < PROVIDE_BATCH_MAX && self.has_room() {
                 let Some(&id) = self.free_ids.last() else { break };
-                let Some(slab) = self.ring.take() else { break };
+                let Some(slab) = self.ring.take(self.traffic.traffic) else { break };
                 self.free_ids.pop();
                 self.posted[id as usize] = slab;
-                batch[filled] = ProvidedBuffer { id, address: self.ring.address(slab), len: self.ring.slab_size() };
+                let len = self.ring.size_of(slab);
+                self.posted_bytes += u64::from(len);
+                batch[filled] = ProvidedBuffer { id, address: self.ring.address(slab), len };
                 filled += 1;
             }
             if filled == 0 {
@@ -131,9 +200,11 @@ impl ReceiveBuffers {
     pub(super) fn take(&mut self, id: u16, len: u32, more: bool) -> Taken {
         let slab = self.posted[id as usize];
         let chunk = (len > 0).then(|| self.ring.fill(slab, len));
+        self.traffic.count(len);
         let mut retired = None;
         if !more {
             self.posted[id as usize] = u32::MAX;
+            self.posted_bytes -= u64::from(self.ring.size_of(slab));
             self.free_ids.push(id);
             self.ring.retire(slab);
             retired = Some(slab);
@@ -151,7 +222,7 @@ impl ReceiveBuffers {
             copies.slabs.retire(slab);
             copies.filling = None;
         }
-        copies.filling = copies.filling.or_else(|| copies.slabs.take());
+        copies.filling = copies.filling.or_else(|| copies.slabs.take(self.traffic.traffic));
         let chunk = copies.filling.map(|slab| copies.slabs.append(slab, self.ring.bytes(&source)));
         self.ring.release(source);
         Taken { chunk, retired: full }
@@ -167,5 +238,36 @@ impl ReceiveBuffers {
     #[inline]
     pub(super) fn slabs_mut(&mut self) -> &mut Slabs {
         self.copies.as_mut().map_or(&mut self.ring, |copies| &mut copies.slabs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traffic_is_bulk_while_its_pieces_are_large() {
+        let mut judged = Judged { traffic: Traffic::Messages, bytes: 0, pieces: 0 };
+        let mut after = |count, len| {
+            (0..count).for_each(|_| judged.count(len));
+            judged.traffic
+        };
+        assert_eq!(after(3, 16_384), Traffic::Messages, "too few to tell");
+        assert_eq!(after(1, 16_384), Traffic::Bulk);
+        // Between the two limits it stays what it was.
+        assert_eq!(after(11, 6000), Traffic::Bulk);
+        assert_eq!(after(1024, 64), Traffic::Messages);
+        assert_eq!(after(11, 6000), Traffic::Messages);
+        assert_eq!(after(1, u32::MAX / 2), Traffic::Bulk);
+    }
+
+    #[test]
+    fn slabs_for_bulk_are_an_eighth_of_the_ring_within_limits() {
+        let kib = |size: Option<u32>| size.map(|size| size / 1024);
+        assert_eq!(kib(bulk_slab_size(4 << 20, SLAB_BYTES)), Some(512));
+        assert_eq!(kib(bulk_slab_size(64 << 20, SLAB_BYTES)), Some(512));
+        assert_eq!(kib(bulk_slab_size(HOT_RING_BYTES, SLAB_BYTES)), Some(128));
+        assert_eq!(kib(bulk_slab_size(4 << 20, 1 << 20)), Some(1024));
+        assert_eq!(bulk_slab_size(HOT_RING_BYTES - 1, SLAB_BYTES), None);
     }
 }

@@ -6,14 +6,16 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ringline_ring::{Doorbell, Region};
+use ringline_ring::Doorbell;
 
-/// So many slabs that have come back are worth waking their worker for, so that it gives their pages to the system.
-const RETURNS_RUNG: usize = 64;
+use super::stock::Span;
+
+/// So many bytes that have come back are worth waking their worker for, so that it gives their pages to the system.
+const RETURNS_RUNG_BYTES: usize = 4 * 1024 * 1024;
 
 /// What the handles of one slab share with the table.
 pub(super) struct Shared {
-    pub(super) memory: Region,
+    pub(super) memory: Span,
     number: u32,
     /// Handles that exist.
     handles: AtomicU32,
@@ -21,7 +23,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(memory: Region, number: u32, returned: Arc<Returned>) -> Self {
+    pub(super) fn new(memory: Span, number: u32, returned: Arc<Returned>) -> Self {
         Self { memory, number, handles: AtomicU32::new(0), returned }
     }
 
@@ -40,13 +42,14 @@ pub(super) struct Returned {
 
 struct Pile {
     numbers: Vec<u32>,
+    bytes: usize,
     /// None when the table is gone: handles may outlive it, and hold no descriptor.
     bell: Option<Doorbell>,
 }
 
 impl Returned {
     pub(super) fn new(bell: Doorbell) -> Self {
-        Self { pile: Mutex::new(Pile { numbers: Vec::new(), bell: Some(bell) }), any: AtomicBool::new(false) }
+        Self { pile: Mutex::new(Pile { numbers: Vec::new(), bytes: 0, bell: Some(bell) }), any: AtomicBool::new(false) }
     }
 
     /// Whether there is something to take. Costs a load.
@@ -59,6 +62,7 @@ impl Returned {
     pub(super) fn take(&self) -> Vec<u32> {
         let mut pile = self.pile();
         self.any.store(false, Ordering::Release);
+        pile.bytes = 0;
         std::mem::take(&mut pile.numbers)
     }
 
@@ -67,12 +71,15 @@ impl Returned {
         self.pile().bell = None;
     }
 
-    fn add(&self, number: u32) {
+    fn add(&self, number: u32, bytes: usize) {
         let mut pile = self.pile();
+        let before = pile.bytes;
         pile.numbers.push(number);
+        pile.bytes += bytes;
         self.any.store(true, Ordering::Release);
-        // Once per so many, whether the worker sleeps or not: one that is awake takes them long before.
-        if pile.numbers.len() == RETURNS_RUNG
+        // Once, whether the worker sleeps or not: one that is awake takes them before long.
+        if before < RETURNS_RUNG_BYTES
+            && pile.bytes >= RETURNS_RUNG_BYTES
             && let Some(bell) = &pile.bell
         {
             bell.ring();
@@ -135,7 +142,7 @@ impl Clone for SlabHandle {
 impl Drop for SlabHandle {
     fn drop(&mut self) {
         if self.holds && self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.shared.returned.add(self.shared.number);
+            self.shared.returned.add(self.shared.number, self.shared.memory.len());
         }
     }
 }
@@ -145,6 +152,7 @@ mod tests {
     use std::io::Read;
     use std::os::fd::AsFd;
 
+    use super::super::stock::Stock;
     use super::*;
 
     /// How often the bell was rung since the last call.
@@ -156,22 +164,26 @@ mod tests {
 
     #[test]
     fn many_slabs_that_come_back_ring_once_and_none_after_the_end() {
+        const SLAB: u32 = 64 * 1024;
+        const MANY: u32 = RETURNS_RUNG_BYTES as u32 / SLAB;
         let bell = Doorbell::new().unwrap();
         let returned = Arc::new(Returned::new(bell.clone()));
-        let handle = |number| {
-            let memory = Region::new(1).unwrap();
+        let mut stock = Stock::new(SLAB);
+        let mut handle = |number| {
+            let memory = stock.grow().unwrap();
             SlabHandle::new(&Arc::new(Shared::new(memory, number, Arc::clone(&returned))), 1)
         };
-        let mut handles: Vec<_> = (0..RETURNS_RUNG as u32).map(handle).collect();
-        let last = handles.split_off(RETURNS_RUNG - 1);
+        let mut handles: Vec<_> = (0..MANY).map(&mut handle).collect();
+        let last = handles.split_off(MANY as usize - 1);
         drop(handles);
         assert_eq!((rings(&bell), returned.any()), (0, true));
         drop(last.clone());
         assert_eq!(rings(&bell), 0, "the slab has another handle");
         drop(last);
-        assert_eq!((rings(&bell), returned.take().len(), returned.any()), (1, RETURNS_RUNG, false));
+        drop(handle(MANY));
+        assert_eq!((rings(&bell), returned.take().len(), returned.any()), (1, MANY as usize + 1, false));
 
-        let handles: Vec<_> = (0..RETURNS_RUNG as u32).map(handle).collect();
+        let handles: Vec<_> = (0..MANY).map(&mut handle).collect();
         returned.silence();
         drop(handles);
         assert_eq!(rings(&bell), 0);

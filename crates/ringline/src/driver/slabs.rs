@@ -7,14 +7,13 @@
 
 use std::sync::Arc;
 
-use ringline_ring::{Doorbell, Region};
+use ringline_ring::Doorbell;
 
 use super::slab_handle::{Returned, Shared, SlabHandle};
+use super::stock::Stock;
 
 /// Generations of a slab are counted modulo this: in 24 bits, which leaves room for flags in a word.
 const GENERATIONS: u32 = 1 << 24;
-/// Free slabs that keep their pages, as a stock.
-const FREE_SLABS_KEPT: usize = 64;
 
 /// Received bytes in a slab. It counts: whoever owns one gives it back to the driver.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,6 +54,16 @@ struct Slab {
     /// How often the slab has been taken to be written.
     generation: u32,
     state: State,
+    traffic: Traffic,
+}
+
+/// What slabs are for: each has its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Traffic {
+    /// Small pieces. Whoever keeps one of them keeps a slab, so that is small, too.
+    Messages,
+    /// Large pieces, in large slabs.
+    Bulk,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,49 +76,55 @@ enum State {
     Retired,
 }
 
-/// The slabs of one size of one worker.
+/// The slabs of one worker.
 pub(super) struct Slabs {
     slabs: Vec<Slab>,
-    /// The one used last is at the end and taken first, so those at the start are used only under load.
-    free: Vec<u32>,
-    /// So many at the start of `free` have given their pages back to the system.
-    cold: usize,
-    /// The fewest free slabs since the last trim.
-    fewest_free: usize,
-    slab_size: u32,
+    messages: Stock,
+    /// None where bulk goes into the same slabs as everything else.
+    bulk: Option<Stock>,
     returned: Arc<Returned>,
 }
 
 impl Slabs {
     /// A table without slabs. `bell` is rung when many slabs have come back from other threads.
     pub(super) fn new(slab_size: u32, bell: Doorbell) -> Self {
+        Self::with_bulk(slab_size, None, bell)
+    }
+
+    /// As [`new`](Self::new), with slabs of another size in huge pages for bulk.
+    pub(super) fn with_bulk(slab_size: u32, bulk_size: Option<u32>, bell: Doorbell) -> Self {
         Self {
             slabs: Vec::new(),
-            free: Vec::new(),
-            cold: 0,
-            fewest_free: 0,
-            slab_size,
+            messages: Stock::new(slab_size),
+            bulk: bulk_size.map(Stock::huge),
             returned: Arc::new(Returned::new(bell)),
         }
     }
 
-    /// Bytes per slab.
-    pub(super) fn slab_size(&self) -> u32 {
-        self.slab_size
+    /// Bytes of each slab for this traffic.
+    #[inline]
+    pub(super) fn slab_size(&self, traffic: Traffic) -> u32 {
+        match (traffic, &self.bulk) {
+            (Traffic::Bulk, Some(bulk)) => bulk.slab_size(),
+            _ => self.messages.slab_size(),
+        }
+    }
+
+    fn stock(&mut self, traffic: Traffic) -> &mut Stock {
+        match (traffic, &mut self.bulk) {
+            (Traffic::Bulk, Some(bulk)) => bulk,
+            _ => &mut self.messages,
+        }
     }
 
     /// Takes a slab to be written: the one that was used last, or new memory. None when there is no memory.
-    pub(super) fn take(&mut self) -> Option<u32> {
-        if self.free.is_empty() {
+    pub(super) fn take(&mut self, traffic: Traffic) -> Option<u32> {
+        if self.stock(traffic).is_empty() {
             self.collect_returned();
         }
-        let number = match self.free.pop() {
-            Some(number) => {
-                self.cold = self.cold.min(self.free.len());
-                self.fewest_free = self.fewest_free.min(self.free.len());
-                number
-            }
-            None => self.grow()?,
+        let number = match self.stock(traffic).pop() {
+            Some(number) => number,
+            None => self.grow(traffic)?,
         };
         let slab = &mut self.slabs[number as usize];
         debug_assert_eq!(slab.state, State::Free);
@@ -122,27 +137,23 @@ impl Slabs {
     /// Whether so many slabs are free that [`trim`](Self::trim) should look at them in a while.
     #[inline]
     pub(super) fn wants_trim(&self) -> bool {
-        self.free.len() - self.cold > FREE_SLABS_KEPT
+        self.messages.wants_trim() || self.bulk.as_ref().is_some_and(Stock::wants_trim)
     }
 
     /// Gives the pages of slabs back that nobody has needed since the last trim, but for a stock.
     pub(super) fn trim(&mut self) {
         self.collect_returned();
-        let unneeded = self.fewest_free.min(self.free.len()).saturating_sub(FREE_SLABS_KEPT);
-        for &number in self.free.get(self.cold..unneeded).unwrap_or_default() {
-            let memory = &self.slabs[number as usize].shared.memory;
-            // SAFETY: the slab is free: neither the kernel nor anybody else uses its bytes.
-            unsafe { memory.discard(0, memory.len()) };
+        let slabs = &self.slabs;
+        for stock in std::iter::once(&mut self.messages).chain(&mut self.bulk) {
+            stock.trim(|number| &slabs[number as usize].shared.memory);
         }
-        self.cold = self.cold.max(unneeded);
-        self.fewest_free = self.free.len();
     }
 
-    fn grow(&mut self) -> Option<u32> {
+    fn grow(&mut self, traffic: Traffic) -> Option<u32> {
         let number = self.slabs.len() as u32;
-        let memory = Region::new(self.slab_size as usize).ok()?;
+        let memory = self.stock(traffic).grow()?;
         let shared = Arc::new(Shared::new(memory, number, Arc::clone(&self.returned)));
-        self.slabs.push(Slab { shared, chunks: 0, filled: 0, generation: 0, state: State::Free });
+        self.slabs.push(Slab { shared, chunks: 0, filled: 0, generation: 0, state: State::Free, traffic });
         Some(number)
     }
 
@@ -162,10 +173,16 @@ impl Slabs {
         self.slabs[number as usize].shared.memory.as_ptr()
     }
 
+    /// Bytes of a slab.
+    #[inline]
+    pub(super) fn size_of(&self, number: u32) -> u32 {
+        self.slabs[number as usize].shared.memory.len() as u32
+    }
+
     /// How many bytes of a slab that is being filled are not written yet.
     #[inline]
     pub(super) fn room(&self, number: u32) -> u32 {
-        self.slab_size - self.slabs[number as usize].filled
+        self.size_of(number) - self.slabs[number as usize].filled
     }
 
     /// Counts the next `len` bytes of a slab as written and makes a chunk of them.
@@ -175,7 +192,7 @@ impl Slabs {
         debug_assert_eq!(slab.state, State::Filling);
         let offset = slab.filled;
         slab.filled += len;
-        debug_assert!(slab.filled <= self.slab_size);
+        debug_assert!(slab.filled as usize <= slab.shared.memory.len());
         slab.chunks += 1;
         Chunk { slab: number, offset, len }
     }
@@ -183,7 +200,11 @@ impl Slabs {
     /// Copies bytes to the end of what is written of a slab, which must have room for them.
     pub(super) fn append(&mut self, number: u32, bytes: &[u8]) -> Chunk {
         let chunk = self.fill(number, bytes.len() as u32);
-        assert!(chunk.offset + chunk.len <= self.slab_size, "{} bytes do not fit into slab {number}", bytes.len());
+        assert!(
+            chunk.offset + chunk.len <= self.size_of(number),
+            "{} bytes do not fit into slab {number}",
+            bytes.len()
+        );
         // SAFETY: the range lies in the slab's mapping, was never written before, and no other reference to it exists;
         // `bytes` is a live borrow, so it is not this unseen range.
         unsafe {
@@ -282,7 +303,8 @@ impl Slabs {
         let slab = &mut self.slabs[number as usize];
         if slab.state == State::Retired && slab.chunks == 0 && !slab.shared.is_held() {
             slab.state = State::Free;
-            self.free.push(number);
+            let traffic = slab.traffic;
+            self.stock(traffic).push(number);
         }
     }
 
@@ -304,6 +326,9 @@ impl Drop for Slabs {
 mod tests {
     use super::*;
 
+    /// Free slabs of 4096 bytes that keep their pages.
+    const KEPT: u32 = 1024;
+
     fn slabs() -> Slabs {
         Slabs::new(4096, Doorbell::new().unwrap())
     }
@@ -311,7 +336,7 @@ mod tests {
     #[test]
     fn a_slab_returns_when_kernel_chunks_and_handles_are_done() {
         let mut slabs = slabs();
-        let number = slabs.take().unwrap();
+        let number = slabs.take(Traffic::Messages).unwrap();
         let mut chunk = slabs.fill(number, 100);
         let front = slabs.split_to(&mut chunk, 40);
         assert_eq!((front.offset, front.len, chunk.offset, chunk.len), (0, 40, 40, 60));
@@ -322,13 +347,13 @@ mod tests {
         assert_eq!(slabs.held(), 1);
         std::thread::spawn(move || drop(handle)).join().unwrap();
         assert_eq!(slabs.held(), 0);
-        assert_eq!(slabs.take(), Some(number));
+        assert_eq!(slabs.take(Traffic::Messages), Some(number));
     }
 
     #[test]
     fn memory_that_a_burst_needed_goes_back_to_the_system() {
         let mut slabs = slabs();
-        let burst: Vec<u32> = (0..FREE_SLABS_KEPT as u32 + 10).map(|_| slabs.take().unwrap()).collect();
+        let burst: Vec<u32> = (0..KEPT + 10).map(|_| slabs.take(Traffic::Messages).unwrap()).collect();
         for &number in &burst {
             let chunk = slabs.append(number, &[7; 4096]);
             slabs.release(chunk);
@@ -341,14 +366,32 @@ mod tests {
         assert!(!slabs.wants_trim());
         // SAFETY: the slabs are mapped, and nobody else uses them.
         let first_byte = |slabs: &Slabs, number| unsafe { slabs.address(number).read() };
-        let discarded = slabs.free.iter().filter(|&&number| first_byte(&slabs, number) == 0).count();
+        let discarded = slabs.messages.free().iter().filter(|&&number| first_byte(&slabs, number) == 0).count();
         assert_eq!(discarded, 10);
+    }
+
+    #[test]
+    fn slabs_for_bulk_are_larger_and_return_to_their_own() {
+        let mut slabs = Slabs::with_bulk(4096, Some(65_536), Doorbell::new().unwrap());
+        let sizes = [Traffic::Messages, Traffic::Bulk].map(|traffic| {
+            let number = slabs.take(traffic).unwrap();
+            let chunk = slabs.append(number, &[1; 4096]);
+            let size = (number, slabs.size_of(number), slabs.room(number));
+            slabs.release(chunk);
+            slabs.retire(number);
+            size
+        });
+        assert_eq!(sizes, [(0, 4096, 0), (1, 65_536, 61_440)]);
+        assert_eq!((slabs.take(Traffic::Bulk), slabs.take(Traffic::Messages)), (Some(1), Some(0)));
+        let mut plain = self::slabs();
+        let number = plain.take(Traffic::Bulk).unwrap();
+        assert_eq!((plain.slab_size(Traffic::Bulk), plain.size_of(number)), (4096, 4096));
     }
 
     #[test]
     fn reclaim_refuses_what_was_not_received() {
         let mut slabs = slabs();
-        let number = slabs.take().unwrap();
+        let number = slabs.take(Traffic::Messages).unwrap();
         assert_eq!(slabs.reclaim(number, 1, 0, 1), None);
         let chunk = slabs.fill(number, 10);
         let again = slabs.reclaim(number, 1, 4, 6).unwrap();

@@ -382,13 +382,15 @@ impl Chaos {
 
     fn stop(&mut self) {
         self.server.let_go(true, &mut self.dice);
-        let ring_size = self.server.ring_size;
+        let ring_bytes = self.server.ring_bytes;
         self.turn_with(Wait::Poll);
         // Clients that were gone before they were accepted may still come.
         self.server.lobby.clear();
         let kernel = self.server.driver.kernel_mut();
         kernel.check_buffers();
-        assert_eq!(kernel.buffers_owned(GROUP), ring_size, "buffers that the kernel has back");
+        // There may be no room for one more slab for bulk, which is an eighth of the ring.
+        let owned = kernel.buffer_bytes_owned(GROUP);
+        assert!(8 * owned > 7 * ring_bytes, "the kernel has {owned} of {ring_bytes} bytes of buffers back");
         let open = kernel.open_files();
         assert!(open.len() == 1 && open[0].starts_with("listener"), "{open:?}");
         assert!(kernel.operations_in_flight() <= 2, "more than accept and doorbell");

@@ -50,6 +50,8 @@ pub(crate) struct Server {
     handles: Vec<(SlabHandle, u32, Vec<u8>)>,
     /// Buffers that the kernel is given at first.
     pub(crate) ring_size: usize,
+    /// The bytes of these buffers.
+    pub(crate) ring_bytes: usize,
     /// The most slabs that were full and held at a time.
     held_max: usize,
     pub(crate) more: bool,
@@ -63,6 +65,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(mut driver: Driver<SimKernel>) -> Self {
         let ring_size = driver.kernel_mut().buffers_owned(GROUP);
+        let ring_bytes = driver.kernel_mut().buffer_bytes_owned(GROUP);
         let ledger = Ledger::new(driver.send_memory().slots());
         Self {
             driver,
@@ -73,6 +76,7 @@ impl Server {
             kept: Vec::new(),
             handles: Vec::new(),
             ring_size,
+            ring_bytes,
             held_max: 0,
             more: false,
             turns: 0,
