@@ -10,8 +10,8 @@ import { start, until } from './serving.js'
 const MIB = 1024 * 1024
 
 /** Starts a fixture that prints its port first; answers that port and a way to wait for a line. */
-async function listening(t: ExecutionContext, fixture: string, args: string[] = []) {
-  const child = start(t, fixture, args)
+async function listening(t: ExecutionContext, fixture: string, args: string[] = [], flags: string[] = []) {
+  const child = start(t, fixture, args, { flags })
   let text = ''
   child.stdout?.on('data', (chunk) => {
     text += String(chunk)
@@ -61,10 +61,13 @@ test.serial('an idle server wakes for nothing and uses no CPU time', async (t) =
   t.is(child.exitCode, null)
 })
 
-test.serial(
-  'the memory of a burst is given back, although the worker sleeps when JavaScript lets go of it',
-  async (t) => {
-    const { child, port, says } = await listening(t, 'keeping')
+// What V8 does by itself after eight seconds is switched off in the second.
+for (const [title, args, flags] of [
+  ['the memory of a burst is given back, although the worker sleeps when JavaScript lets go of it', [], []],
+  ['the memory of a burst is collected when it is over', ['uncollected'], ['--no-memory-reducer']],
+] as const) {
+  test.serial(title, async (t) => {
+    const { child, port, says } = await listening(t, 'keeping', [...args], [...flags])
     const socket = await dial(t, port)
     const before = residentBytes(child)
     const burst = 128 * MIB
@@ -75,5 +78,5 @@ test.serial(
     await says('let go')
     await until(() => residentBytes(child) - before < 0.3 * burst)
     t.is(child.exitCode, null)
-  },
-)
+  })
+}

@@ -3,6 +3,7 @@
  * slab is the worker's business, and how long a slab lives is decided by who still holds a view of it.
  */
 
+import { Collector } from './collector.js'
 import type { Loan } from './loan.js'
 import { FastBuffer, type NativePort } from './port.js'
 import { SLAB_GENERATION_SHIFT } from './protocol.js'
@@ -22,6 +23,7 @@ export class Slabs {
   private readonly memory: (ArrayBuffer | undefined)[] = []
   private readonly names = new WeakMap<ArrayBufferLike, SlabName>()
   private readonly loan: Loan | undefined
+  private readonly collector = new Collector()
 
   /** Slabs from number `base` on; with a loan, their memory is lent and not owned. */
   constructor(native: NativePort, base: number, loan: Loan | undefined) {
@@ -65,19 +67,13 @@ export class Slabs {
     // without one at its exit, then aborts the process.
     const memory = this.native.wrapSlab(slab)
     this.memory[slab - this.base] = memory
-    hasYoungMemoryCollected()
-    // Lent memory is in another use each time it is lent.
-    if (this.loan !== undefined) this.loan.lendFrom(memory)
-    else this.names.set(memory, { slab, use: this.native.slabGeneration(slab) << SLAB_GENERATION_SHIFT })
+    // Lent memory is in another use each time it is lent, and never collected.
+    if (this.loan !== undefined) {
+      this.loan.lendFrom(memory)
+    } else {
+      this.names.set(memory, { slab, use: this.native.slabGeneration(slab) << SLAB_GENERATION_SHIFT })
+      this.collector.given(memory.byteLength)
+    }
     return memory
   }
-}
-
-/**
- * Gives V8 an occasion to collect young memory. It looks at how many bytes young ArrayBuffers hold, and collects the young generation at
- * 32 MiB, only when it allocates the memory of one itself. External memory is otherwise noticed at 64 MiB, and then all generations are
- * collected, which costs ten times as much.
- */
-function hasYoungMemoryCollected(): void {
-  new ArrayBuffer(1)
 }
