@@ -42,6 +42,7 @@ export class FakePort implements NativePort {
 
   readonly dispatcher: Dispatcher
   rings = 0
+  submits = 0
   refs = 0
   stops = 0
   copies = 0
@@ -85,6 +86,9 @@ export class FakePort implements NativePort {
 
   ring(): void {
     this.rings += 1
+  }
+  submit(): void {
+    this.submits += 1
   }
   ref(): void {
     this.refs += 1

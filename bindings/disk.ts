@@ -18,6 +18,9 @@ import {
   REFUSED_TOO_MANY_OPERATIONS,
 } from './protocol.js'
 
+/** Fewer operations than this go to the worker at the end of the turn, like everything else. */
+const AHEAD_MIN = 8
+
 /** What distinguishes files from devices. */
 export interface VolumeKind {
   readonly noun: 'file' | 'device'
@@ -141,6 +144,9 @@ export class Volumes {
     const low = position | 0
     const high = Math.floor(position / 2 ** 32) | 0
     port.submit(kind, slot | (number << 16), generation, place?.memory.id ?? 0, place?.offset ?? 0, count, low, high)
+    // A disk that has nothing to do must not wait until everybody has been answered. The limit doubles each time.
+    const { unpublished } = port
+    if (unpublished >= AHEAD_MIN && 2 * unpublished >= this.inFlight) port.submitAhead()
   }
 
   /** Closes a file or device when what is in flight on it has ended. */

@@ -33,6 +33,8 @@ export interface NativePort {
   openFile?(request: number, path: string, readOnly: boolean, create: boolean): void
   /** Opens an NVMe namespace; DEVICE_OPENED or DEVICE_OPEN_FAILED answers. */
   openDevice?(request: number, path: string, namespace: number): void
+  /** Hands to the kernel what was published, where this thread turns the worker itself. */
+  submit?(): void
   /** Gives up what is being opened. */
   cancelOpen?(request: number): void
   notify(): void
@@ -157,6 +159,17 @@ export class Port {
     const control = this.control
     Atomics.store(control, words.SUBMISSION_TAIL, this.tail)
     if (Atomics.load(control, words.WORKER_ASLEEP) === 1) this.wakeWorker()
+  }
+
+  /** Records that the worker cannot see yet. */
+  get unpublished(): number {
+    return (this.tail - this.published) | 0
+  }
+
+  /** Publishes, and has the kernel get what was published before this turn ends. */
+  submitAhead(): void {
+    this.publish()
+    this.native.submit?.()
   }
 
   /** Nothing is published from here on: the worker has ended. */

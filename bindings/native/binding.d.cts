@@ -44,6 +44,11 @@ export declare class Port {
   openFile(request: number, path: string, readOnly: boolean, create: boolean): void
   /** Opens the generic character device of a namespace; DEVICE_OPENED or DEVICE_OPEN_FAILED answers with `request`. */
   openDevice(request: number, path: string, namespace: number): void
+  /**
+   * Hands to the kernel what was published, before this thread's turn of the worker would. Where the worker has a thread
+   * of its own, that one does it.
+   */
+  submit(): void
   /** Gives up what is being opened, without an answer. When the answer is on its way already, it comes. */
   cancelOpen(request: number): void
 }
@@ -152,6 +157,8 @@ export interface NativeDirectIo {
   maxFiles?: number
   /** Operations in flight. */
   maxCommandsInFlight?: number
+  /** Microseconds to wait awake. */
+  busyPollUs?: number
 }
 
 /** What NVMe commands may take of a worker. */

@@ -103,6 +103,13 @@ impl Attachment {
         }
     }
 
+    /// Hands to the kernel what JavaScript has asked for, if this thread does that; a ring thread does it by itself.
+    pub(crate) fn submit(&self) {
+        if let Self::Inline(inline) = self {
+            inline.submit();
+        }
+    }
+
     /// Ends the worker at once. Nothing happens when that was done before.
     pub(crate) fn detach(&self, env: &Env) {
         match self {

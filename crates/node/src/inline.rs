@@ -181,6 +181,11 @@ impl InlineWorker {
         }
     }
 
+    /// Hands to the kernel what JavaScript has asked for, before the loop would.
+    pub(crate) fn submit(&self) {
+        self.0.submit();
+    }
+
     /// Ends the wait of the environment's event loop.
     pub(crate) fn wake_environment(&self) {
         if !self.0.stopped.get() {

@@ -20,7 +20,7 @@ use crate::{addresses, external_memory, wake_function};
 pub struct Port {
     pub(crate) mailbox: Arc<Mailbox>,
     offers: OfferedSlabs,
-    attachment: Attachment,
+    pub(crate) attachment: Attachment,
 }
 
 impl Port {

@@ -23,6 +23,13 @@ impl Port {
         self.mailbox.post(Letter::Open { request, path: PathBuf::from(path), target });
     }
 
+    /// Hands to the kernel what was published, before this thread's turn of the worker would. Where the worker has a thread
+    /// of its own, that one does it.
+    #[napi]
+    pub fn submit(&self) {
+        self.attachment.submit();
+    }
+
     /// Gives up what is being opened, without an answer. When the answer is on its way already, it comes.
     #[napi]
     pub fn cancel_open(&self, request: u32) {

@@ -211,6 +211,19 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
         self.publish();
     }
 
+    /// Does what JavaScript wants and hands it to the kernel, without waiting or looking for what has completed. What is
+    /// answered at once is told by the next step.
+    ///
+    /// # Errors
+    ///
+    /// As [`act`](Self::act).
+    pub(crate) fn submit(&mut self) -> Result<Progress, Broken> {
+        self.bridge.note_read();
+        self.commands.run(&mut self.driver, &mut self.bridge).map_err(Broken::Protocol)?;
+        self.driver.submit_now();
+        Ok(Progress::Turned)
+    }
+
     /// Does what JavaScript wants and turns the driver, which waits as asked unless there is something to do.
     ///
     /// # Errors

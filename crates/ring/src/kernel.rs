@@ -83,12 +83,20 @@ pub trait Kernel {
         false
     }
 
+    /// Submits what is queued, at once: it neither waits nor collects completions. What cannot be submitted now is by the
+    /// next [`enter`](Kernel::enter), which reports what stands in the way.
+    fn submit_now(&mut self);
+
     /// Submits what is queued and waits as asked. Completions are then collected with [`reap`](Kernel::reap).
     ///
     /// # Errors
     ///
     /// Only when the ring itself is broken; what is temporary is told by [`Entered`].
     fn enter(&mut self, wait: Wait) -> io::Result<Entered>;
+
+    /// Whether an [`enter`](Kernel::enter) that does not wait would find completions, as far as that can be told without a
+    /// system call; in doubt yes.
+    fn has_completed(&mut self) -> bool;
 
     /// Moves completions into `into`, oldest first, and returns how many. Fewer than its length means that the
     /// completion queue is empty.

@@ -312,6 +312,52 @@ fn f4_results_of_concurrent_operations_are_never_swapped() {
 }
 
 #[test]
+fn the_first_of_many_operations_are_with_the_disk_before_the_turn_that_submits_the_rest() {
+    let mut bench = Bench::new("ahead");
+    let (file, _) = bench.create("data");
+    let block = |index: u64| (index * 4096, filled(4096, index));
+    for (offset, bytes) in (0..16).map(block) {
+        assert_eq!(bench.write(file, offset, bytes).result.unwrap(), 4096);
+    }
+    let enters = bench.driver.metrics().enters;
+    let read = |bench: &mut Bench, index| {
+        bench.driver.read_file(file, block(index).0, AlignedBuffer::new(4096).unwrap()).unwrap()
+    };
+    let mut begun = vec![read(&mut bench, 0)];
+    assert_eq!(bench.driver.metrics().enters, enters, "a single read waits for the turn");
+    begun.extend((1..16).map(|index| read(&mut bench, index)));
+    assert_eq!(bench.driver.metrics().enters, enters + 4, "2, 2, 4 and 8 reads");
+    for (index, seq) in begun.into_iter().enumerate() {
+        let read = bench.completion(seq);
+        assert_eq!(read.result.unwrap(), 4096);
+        assert!(read.buffer.unwrap()[..] == block(index as u64).1[..], "block {index} came back changed");
+    }
+    bench.close(file);
+}
+
+#[test]
+fn where_more_operations_have_ended_together_the_next_turn_brings_them() {
+    let mut bench = Bench::new("together");
+    let (file, _) = bench.create("data");
+    assert_eq!(bench.write(file, 0, filled(4096, 1)).result.unwrap(), 4096);
+    for _ in 0..20 {
+        let begin = |_| bench.driver.read_file(file, 0, AlignedBuffer::new(4096).unwrap()).unwrap();
+        let mut begun: Vec<u64> = (0..OPERATIONS_MAX).map(begin).collect();
+        while !begun.is_empty() {
+            bench.driver.turn(&mut bench.host, Wait::Forever).unwrap();
+            while bench.driver.disk_batch_goes_on() {
+                let left = bench.driver.file_operations();
+                assert!(left > 0, "nothing goes on without operations");
+                bench.driver.turn(&mut bench.host, Wait::Poll).unwrap();
+                assert!(bench.driver.file_operations() < left);
+            }
+            begun.retain(|seq| bench.host.completed.remove(seq).is_none());
+        }
+    }
+    bench.close(file);
+}
+
+#[test]
 fn a_file_closes_after_what_is_in_flight_on_it() {
     let mut bench = Bench::new("drain");
     let (file, _) = bench.create("data");

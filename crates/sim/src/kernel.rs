@@ -222,6 +222,10 @@ impl Kernel for SimKernel {
         self.options.submissions >= 2
     }
 
+    fn submit_now(&mut self) {
+        self.submit(usize::MAX);
+    }
+
     fn enter(&mut self, wait: Wait) -> io::Result<Entered> {
         let mut world = self.network.world();
         world.now_ns += world.options.enter_ns;
@@ -241,6 +245,10 @@ impl Kernel for SimKernel {
         };
         self.network.world().step("entered", entered as u64, self.completions.len() as i64);
         Ok(entered)
+    }
+
+    fn has_completed(&mut self) -> bool {
+        true
     }
 
     fn reap(&mut self, into: &mut [Completion]) -> usize {

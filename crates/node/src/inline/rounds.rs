@@ -63,6 +63,14 @@ impl Inline {
         }
     }
 
+    /// Hands to the kernel what JavaScript has asked for. It may be running.
+    pub(super) fn submit(&self) {
+        let mut stage = self.stage.borrow_mut();
+        let Stage::Running(worker) = &mut *stage else { return };
+        let outcome = catch_unwind(AssertUnwindSafe(|| worker.submit()));
+        end_unless_turned(&mut stage, outcome);
+    }
+
     /// Reads messages without calling JavaScript.
     pub(super) fn read_mail(&self) {
         let mut stage = self.stage.borrow_mut();
@@ -134,7 +142,13 @@ impl Inline {
                 }
             }
         }
-        let outcome = catch_unwind(AssertUnwindSafe(|| worker.act(wait)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let mut progress = worker.act(wait)?;
+            while progress == Progress::Turned && worker.driver().disk_batch_goes_on() {
+                progress = worker.act(Wait::Poll)?;
+            }
+            Ok(progress)
+        }));
         if wait != Wait::Poll {
             self.event_loop.update_time();
         }

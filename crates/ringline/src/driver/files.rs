@@ -252,6 +252,7 @@ impl<K: Kernel> Driver<K> {
         let (slot, generation) = self.files.operations.insert(operation).expect("one slot is free, checked above");
         self.files.handles.begin(file.slot, file.generation);
         self.submitter.push(submission, Kind::FileOperation, slot, generation);
+        self.submit_ahead();
         Ok(seq)
     }
 
@@ -285,6 +286,7 @@ impl<K: Kernel> Driver<K> {
             self.metrics.stale_completions += 1;
             return;
         };
+        self.disk_operation_ended();
         let Operation { file, op, seq, buffer } = operation;
         let drained = self.files.handles.end(file.slot, file.generation);
         host.file_completed(FileCompletion { file, op, seq, result: completion.outcome(), buffer });

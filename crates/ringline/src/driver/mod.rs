@@ -6,6 +6,7 @@
 
 mod accept;
 mod advance;
+mod ahead;
 mod arena;
 mod chains;
 mod connect;
@@ -71,6 +72,7 @@ pub use token::ConnToken;
 pub use udp::{DATAGRAM_BYTES_MAX, DatagramRefused, UdpToken};
 
 use accept::Acceptor;
+use ahead::Batch;
 use chains::Chains;
 use connection::{Connecting, Connection};
 use files::Files;
@@ -151,6 +153,7 @@ pub struct Driver<K: Kernel> {
     devices: Devices,
     /// The number of the disk operation that was begun last.
     disk_seq: u64,
+    batch: Batch,
     zero_copy: ZeroCopy,
     outer: Outer,
     timers: Timers<Due>,
@@ -207,6 +210,7 @@ impl<K: Kernel> Driver<K> {
             files: Files::new(settings.disk.files_max, settings.disk.file_operations_max),
             devices: Devices::new(settings.disk.devices_max, settings.disk.commands_max),
             disk_seq: 0,
+            batch: Batch::default(),
             outer: Outer::default(),
             timers: Timers::new(),
             linger_ns: advance::LINGER_NS,

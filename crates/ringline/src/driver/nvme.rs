@@ -262,6 +262,7 @@ impl<K: Kernel> Driver<K> {
         self.devices.handles.begin(device.slot, device.generation);
         let op = Op::NvmeCommand { device: self.fixed_device(device), command: pinned };
         self.submitter.push(op, Kind::NvmeCommand, slot, generation);
+        self.submit_ahead();
         Ok(seq)
     }
 
@@ -297,6 +298,7 @@ impl<K: Kernel> Driver<K> {
             return;
         };
         let Command { device, op, seq, buffer, .. } = command;
+        self.disk_operation_ended();
         let drained = self.devices.handles.end(device.slot, device.generation);
         let result = NvmeError::of_result(completion.result);
         host.command_completed(CommandCompletion { device, op, seq, result, buffer });

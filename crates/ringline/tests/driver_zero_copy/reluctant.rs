@@ -33,8 +33,16 @@ impl Kernel for Reluctant {
         self.kernel.push_chain(links)
     }
 
+    fn submit_now(&mut self) {
+        self.kernel.submit_now();
+    }
+
     fn enter(&mut self, wait: Wait) -> io::Result<Entered> {
         self.kernel.enter(wait)
+    }
+
+    fn has_completed(&mut self) -> bool {
+        self.kernel.has_completed()
     }
 
     fn reap(&mut self, into: &mut [Completion]) -> usize {

@@ -62,9 +62,17 @@ impl Kernel for Meddler {
         Ok(())
     }
 
+    fn submit_now(&mut self) {
+        self.kernel.submit_now();
+    }
+
     fn enter(&mut self, wait: Wait) -> io::Result<Entered> {
         let wait = if self.meddling.borrow().forged.is_empty() { wait } else { Wait::Poll };
         self.kernel.enter(wait)
+    }
+
+    fn has_completed(&mut self) -> bool {
+        self.kernel.has_completed()
     }
 
     fn reap(&mut self, into: &mut [Completion]) -> usize {
