@@ -603,6 +603,12 @@ export declare interface DirectIoConfig {
     readonly maxFiles: number;
     /** Operations that a worker may have in flight, 1 … 65536. Default 256. */
     readonly maxCommandsInFlight: number;
+    /**
+     * How many microseconds a worker with one to four operations in flight looks for their end before it sleeps, 0 … 10000. Default 0: it
+     * sleeps at once. Above the time that the disk takes, it spares the time to fall asleep and to be woken, and costs that CPU time; the
+     * worker needs a CPU of its own then. With inline delivery, that of the JavaScript thread.
+     */
+    readonly busyPollUs: number;
 }
 
 /**

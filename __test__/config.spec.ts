@@ -94,7 +94,7 @@ test('every setter of the builder reaches its field', (t) => {
       sendSlabSlots: 11,
       sendZcThreshold: 12,
       registeredRegions: [],
-      directIo: { maxFiles: 13, maxCommandsInFlight: 256 },
+      directIo: { maxFiles: 13, maxCommandsInFlight: 256, busyPollUs: 0 },
       nvme: { maxDevices: 4, maxCommandsInFlight: 14 },
       reusePort: true,
       delivery: 'inline',

@@ -17,6 +17,7 @@ import {
   openDirectIoFile,
   openNvmeDevice,
   RinglineBuilder,
+  sleep,
 } from 'ringline'
 import { handlerClass, holdings, testConfig, until, untilReleased } from './serving.js'
 
@@ -70,6 +71,30 @@ test.serial('f4 many reads in flight end in any order, and none gets the bytes o
     }
   }
   await Promise.all(Array.from({ length: 64 }, (_, seed) => read(seed)))
+})
+
+test.serial('a worker that polls busily reads the same bytes and lets other events come', async (t) => {
+  await runtime(t, { busyPollUs: 10_000 })
+  const path = join(directory(t), 'busy')
+  writeFileSync(path, Buffer.alloc(4 * BLOCK, 5))
+  await using file = await openDirectIoFile(path, { readOnly: true })
+  const buffer = allocAligned(BLOCK)
+  let ticks = 0
+  const timer = setInterval(() => {
+    ticks += 1
+  }, 1)
+  t.teardown(() => clearInterval(timer))
+  let slept = false
+  void sleep(2).then(() => {
+    slept = true
+  })
+  let reads = 0
+  for (; reads < 100_000 && (ticks < 5 || !slept); reads += 1) {
+    buffer.fill(0)
+    t.is(await file.read((reads % 4) * BLOCK, buffer), BLOCK)
+    if (buffer[BLOCK - 1] !== 5) t.fail(`read ${reads} brought other bytes`)
+  }
+  t.true(ticks >= 5 && slept, `${ticks} ticks in ${reads} reads, slept: ${slept}`)
 })
 
 test.serial('f5 reads whose promise and buffer nobody keeps do no harm', async (t) => {

@@ -10,7 +10,7 @@ const turn = () => new Promise<void>((resolve) => queueMicrotask(resolve))
 function files(): { port: FakePort; files: Volumes; submit: () => Promise<number> } {
   const storage = {
     sendSlabSlots: 0,
-    directIo: { maxFiles: 1, maxCommandsInFlight: 64 },
+    directIo: { maxFiles: 1, maxCommandsInFlight: 64, busyPollUs: 0 },
     nvme: undefined,
   }
   const port = new FakePort({}, { storage })

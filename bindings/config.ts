@@ -150,6 +150,7 @@ const RANGES = {
   sendZcThreshold: { min: 0, max: I32_MAX },
   'directIo.maxFiles': { min: 1, max: 65536 },
   'directIo.maxCommandsInFlight': { min: 1, max: 65536 },
+  'directIo.busyPollUs': { min: 0, max: 10000 },
   'nvme.maxDevices': { min: 1, max: 65536 },
   'nvme.maxCommandsInFlight': { min: 1, max: 65536 },
   'recvBuffer.ringSize': { min: 1, max: 32768, powerOfTwo: true },
@@ -196,7 +197,7 @@ const DEFAULTS: ConfigFields = {
   nvme: undefined,
 }
 
-const DIRECT_IO_DEFAULTS: DirectIoConfig = { maxFiles: 8, maxCommandsInFlight: 256 }
+const DIRECT_IO_DEFAULTS: DirectIoConfig = { maxFiles: 8, maxCommandsInFlight: 256, busyPollUs: 0 }
 const NVME_DEFAULTS: NvmeConfig = { maxDevices: 4, maxCommandsInFlight: 256 }
 const GROUPS: readonly string[] = ['recvBuffer', 'worker', 'directIo', 'nvme']
 const REGIONS_MAX = 16384

@@ -46,6 +46,7 @@ export const disk = {
   servers: [
     ringline('ringline', 'ringline (TypeScript)', file),
     ringline('ringline-inline', 'ringline (TypeScript), inline', file, '--inline'),
+    ringline('ringline-busy', 'ringline (TypeScript), inline, busy polling', file, '--inline', '--busy-poll'),
     {
       id: 'fio',
       title: 'fio, io_uring engine',
@@ -61,7 +62,7 @@ export const disk = {
   cells: [1, 32].map(cell),
   notes: [
     'One file of 1 GiB of random bytes, opened with O_DIRECT. Node reads with `fs.read` and its 4 threads, and once more with `UV_THREADPOOL_SIZE=32`. ' +
-      "fio's CPU time is what it reports of itself, and its start is not part of it. On `ext4` on a virtual disk, whose host decides how fast it is.",
+      "fio's CPU time is what it reports of itself, and its start is not part of it. Busy polling is `directIo.busyPollUs` of 100. On `ext4` on a virtual disk, whose host decides how fast it is.",
   ],
   pictures: [{ name: 'cpu', draw: (report) => bars(report, { placement: 'any' }) }],
   prepare,

@@ -9,10 +9,13 @@ import { BLOCK_BYTES, readAtRandom } from './reads.mjs'
 const client = { createForWorker: () => ({}) }
 
 const DEPTH_MAX = 256
+/** More than the disk takes for a read, so that it is waited for awake. */
+const BUSY_POLL_US = 100
+const busyPollUs = process.argv.includes('--busy-poll') ? BUSY_POLL_US : 0
 const builder = new ConfigBuilder()
   .workers(1)
   .pinToCore(false)
-  .directIo({ maxFiles: 1, maxCommandsInFlight: DEPTH_MAX })
+  .directIo({ maxFiles: 1, maxCommandsInFlight: DEPTH_MAX, busyPollUs })
 if (process.argv.includes('--inline')) builder.delivery('inline')
 await new RinglineBuilder(builder.build()).launch(client)
 const file = await openDirectIoFile(process.argv[2], { readOnly: true })

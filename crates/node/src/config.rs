@@ -36,6 +36,8 @@ pub struct NativeDirectIo {
     pub max_files: Option<f64>,
     /// Operations in flight.
     pub max_commands_in_flight: Option<f64>,
+    /// Microseconds to wait awake.
+    pub busy_poll_us: Option<f64>,
 }
 
 /// What NVMe commands may take of a worker.
@@ -153,6 +155,7 @@ impl NativeConfig {
             limits = set(limits, "directIo.maxFiles", files.max_files, DirectIoConfig::max_files)?;
             let field = "directIo.maxCommandsInFlight";
             limits = set(limits, field, files.max_commands_in_flight, DirectIoConfig::max_commands_in_flight)?;
+            limits = set(limits, "directIo.busyPollUs", files.busy_poll_us, DirectIoConfig::busy_poll_us)?;
             builder = builder.direct_io(Some(limits));
         }
         if let Some(devices) = &self.nvme {

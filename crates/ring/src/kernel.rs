@@ -98,6 +98,12 @@ pub trait Kernel {
     /// system call; in doubt yes.
     fn has_completed(&mut self) -> bool;
 
+    /// From now on a wait looks for completions for so many nanoseconds before it sleeps; 0 = it sleeps at once, as at first.
+    /// A kernel may do without.
+    fn busy_poll(&mut self, longest_ns: u64) {
+        let _ = longest_ns;
+    }
+
     /// Moves completions into `into`, oldest first, and returns how many. Fewer than its length means that the
     /// completion queue is empty.
     fn reap(&mut self, into: &mut [Completion]) -> usize;

@@ -3,6 +3,7 @@
 //! It owns the ring and the descriptors of buffer rings; it does not own the memory that operations name. It knows
 //! nothing of connections: which operations may be in flight together is the caller's business.
 
+mod busy_poll;
 mod release;
 
 use std::io;
@@ -34,6 +35,10 @@ pub struct Uring {
     registered: Option<u32>,
     /// A kernel thread takes the submissions.
     sqpoll: bool,
+    /// How long a wait looks for completions before it sleeps.
+    busy_poll_ns: u64,
+    /// Waits are not the usual ones, for one of these two reasons: the usual ring makes one comparison for both.
+    waits_otherwise: bool,
     /// The kernel says in shared memory whether deferred work waits.
     tells_of_work: bool,
     cq_entries: u32,
@@ -71,6 +76,8 @@ impl Uring {
             enter_flags,
             registered,
             sqpoll,
+            busy_poll_ns: 0,
+            waits_otherwise: sqpoll,
             tells_of_work: !sqpoll && (flags.defer_taskrun || flags.coop_taskrun),
             cq_entries: queues.parameters().cq_entries(),
             queues,
@@ -146,6 +153,33 @@ impl Uring {
     fn wake_up(&mut self) -> EnterFlags {
         let asleep = self.sqpoll && self.queues.thread_sleeps();
         if asleep { EnterFlags::SQ_WAKEUP } else { EnterFlags::empty() }
+    }
+
+    #[inline(always)]
+    fn enter_usually(&mut self, wait: Wait) -> io::Result<Entered> {
+        let queued = self.queues.queued();
+        let (want, timeout_ns) = match wait {
+            // Waiting for no time at all would still set up a timer and sleep: some 18 µs.
+            Wait::Poll | Wait::AtMost(0) if queued == 0 && !self.has_kernel_work() => return Ok(Entered::Done),
+            Wait::Poll | Wait::AtMost(0) => (0, None),
+            Wait::Forever => (self.wanted(), None),
+            Wait::AtMost(ns) => (self.wanted(), Some(ns)),
+        };
+        // Deferred work runs only in an `enter` that collects events, even if it waits for none.
+        let entered = self.enter_kernel(queued, want, EnterFlags::GETEVENTS, timeout_ns);
+        // Forgotten also after a failure, when some may still be queued: a count that is too low ends a wait early, one
+        // that is too high would never end it.
+        self.inline_queued = 0;
+        self.inline_ready = 0;
+        if matches!(entered, Ok(Entered::Done)) {
+            self.wires_queued = 0;
+        }
+        entered
+    }
+
+    #[cold]
+    fn enter_otherwise(&mut self, wait: Wait) -> io::Result<Entered> {
+        if self.sqpoll { self.enter_with_thread(wait) } else { self.enter_busily(wait) }
     }
 
     /// With a submission thread: it takes the queue by itself, unless it sleeps.
@@ -237,27 +271,13 @@ impl Kernel for Uring {
 
     #[inline]
     fn enter(&mut self, wait: Wait) -> io::Result<Entered> {
-        if self.sqpoll {
-            return self.enter_with_thread(wait);
-        }
-        let queued = self.queues.queued();
-        let (want, timeout_ns) = match wait {
-            // Waiting for no time at all would still set up a timer and sleep: some 18 µs.
-            Wait::Poll | Wait::AtMost(0) if queued == 0 && !self.has_kernel_work() => return Ok(Entered::Done),
-            Wait::Poll | Wait::AtMost(0) => (0, None),
-            Wait::Forever => (self.wanted(), None),
-            Wait::AtMost(ns) => (self.wanted(), Some(ns)),
-        };
-        // Deferred work runs only in an `enter` that collects events, even if it waits for none.
-        let entered = self.enter_kernel(queued, want, EnterFlags::GETEVENTS, timeout_ns);
-        // Forgotten also after a failure, when some may still be queued: a count that is too low ends a wait early, one
-        // that is too high would never end it.
-        self.inline_queued = 0;
-        self.inline_ready = 0;
-        if matches!(entered, Ok(Entered::Done)) {
-            self.wires_queued = 0;
-        }
-        entered
+        if self.waits_otherwise { self.enter_otherwise(wait) } else { self.enter_usually(wait) }
+    }
+
+    fn busy_poll(&mut self, longest_ns: u64) {
+        // Where the kernel does not tell of work, looking for it would be a system call each time.
+        self.busy_poll_ns = if self.tells_of_work { longest_ns } else { 0 };
+        self.waits_otherwise = self.sqpoll || self.busy_poll_ns > 0;
     }
 
     fn has_completed(&mut self) -> bool {

@@ -67,5 +67,6 @@ fn disk_limits(config: &Config) -> DiskLimits {
         file_operations_max: files.map_or(0, |files| files.max_commands_in_flight),
         devices_max: nvme.map_or(0, |nvme| nvme.max_devices),
         commands_max: nvme.map_or(0, |nvme| nvme.max_commands_in_flight),
+        busy_poll_ns: files.map_or(0, |files| u64::from(files.busy_poll_us) * 1000),
     }
 }

@@ -31,7 +31,10 @@ pub const REGION_BYTES_MAX: usize = 1 << 30;
 pub const TIMER_SLOTS_MAX: u32 = 65_535;
 
 /// Most files, devices and disk operations of a worker.
-pub const DISK_LIMIT_MAX: u32 = 65_536;
+const DISK_LIMIT_MAX: u32 = 65_536;
+
+/// Longest time to wait awake for a disk, in microseconds.
+const BUSY_POLL_US_MAX: u32 = 10_000;
 
 /// The provided buffers that a worker's connections receive into.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,6 +232,8 @@ impl Config {
         if let Some(files) = &self.direct_io {
             within("direct_io.max_files", files.max_files)?;
             within("direct_io.max_commands_in_flight", files.max_commands_in_flight)?;
+            let busy = files.busy_poll_us;
+            check(busy <= BUSY_POLL_US_MAX, "direct_io.busy_poll_us", busy, "between 0 and 10000")?;
         }
         if let Some(devices) = &self.nvme {
             within("nvme.max_devices", devices.max_devices)?;

@@ -59,6 +59,10 @@ const OPERATIONS_MAX: u32 = 64;
 
 impl Bench {
     fn new(name: &str) -> Self {
+        Self::with_busy_poll(name, 0)
+    }
+
+    fn with_busy_poll(name: &str, busy_poll_ns: u64) -> Self {
         let settings = DriverSettings {
             max_connections: 4,
             udp_sockets_max: 1,
@@ -71,7 +75,12 @@ impl Bench {
             guards_max: 0,
             zero_copy_threshold: 0,
             sockets: SocketOptions { nodelay: true, backlog: 4, reuse_port: false },
-            disk: DiskLimits { files_max: FILES_MAX, file_operations_max: OPERATIONS_MAX, ..DiskLimits::default() },
+            disk: DiskLimits {
+                files_max: FILES_MAX,
+                file_operations_max: OPERATIONS_MAX,
+                busy_poll_ns,
+                ..DiskLimits::default()
+            },
             chain_links_max: 16,
             flush_interval_ns: 0,
         };
@@ -354,6 +363,34 @@ fn where_more_operations_have_ended_together_the_next_turn_brings_them() {
             begun.retain(|seq| bench.host.completed.remove(seq).is_none());
         }
     }
+    bench.close(file);
+}
+
+/// How often this thread has gone to sleep of its own accord.
+fn sleeps() -> i64 {
+    // SAFETY: the structure is plain numbers, which the call fills.
+    unsafe {
+        let mut usage = std::mem::zeroed();
+        assert_eq!(libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage), 0);
+        usage.ru_nvcsw
+    }
+}
+
+#[test]
+fn a_driver_that_polls_busily_does_not_sleep_while_the_disk_reads() {
+    const READS: i64 = 50;
+    let mut bench = Bench::with_busy_poll("busy", 10_000_000_000);
+    let (file, _) = bench.create("data");
+    assert_eq!(bench.write(file, 0, filled(4096, 1)).result.unwrap(), 4096);
+    let before = sleeps();
+    for _ in 0..READS {
+        let seq = bench.driver.read_file(file, 0, AlignedBuffer::new(4096).unwrap()).unwrap();
+        let read = bench.completion(seq);
+        assert!(read.buffer.unwrap()[..] == filled(4096, 1)[..]);
+    }
+    // The kernel itself may sleep for a few, waiting for a lock.
+    let slept = sleeps() - before;
+    assert!(slept < READS / 2, "slept {slept} times in {READS} reads");
     bench.close(file);
 }
 

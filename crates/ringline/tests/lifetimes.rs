@@ -267,6 +267,7 @@ fn d13_impossible_values_are_refused_with_field_value_and_range() {
         (build().direct_io(files(0, 1)), "direct_io.max_files", "0"),
         (build().direct_io(files(65_537, 1)), "direct_io.max_files", "65537"),
         (build().direct_io(files(1, 0)), "direct_io.max_commands_in_flight", "0"),
+        (build().direct_io(Some(DirectIoConfig::new().busy_poll_us(10_001))), "direct_io.busy_poll_us", "10001"),
         (build().nvme(devices(0, 1)), "nvme.max_devices", "0"),
         (build().nvme(devices(1, 65_537)), "nvme.max_commands_in_flight", "65537"),
         (build().timer_slots(65_536), "timer_slots", "65536"),
@@ -292,7 +293,7 @@ fn d13_values_at_their_limits_are_possible() {
         .max_chain_length(64)
         .standalone_task_capacity(usize::MAX)
         .timer_slots(65_535)
-        .direct_io(Some(DirectIoConfig::new().max_files(1000).max_commands_in_flight(65_536)));
+        .direct_io(Some(DirectIoConfig::new().max_files(1000).max_commands_in_flight(65_536).busy_poll_us(10_000)));
     let smallest = config()
         .sq_entries(1)
         .recv_ring_size(1)

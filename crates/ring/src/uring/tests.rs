@@ -62,3 +62,28 @@ fn sees_a_bell(flags: SetupFlags) {
 fn completions_are_seen_without_a_system_call() {
     setup::LADDER.into_iter().for_each(sees_a_bell);
 }
+
+#[test]
+fn a_wait_that_is_awake_for_a_while_ends_when_it_was_asked_to_and_hears_the_bell_in_both_parts() {
+    const MS: u64 = 1_000_000;
+    let mut ring = Uring::new(&RingSettings::new(8, 0)).unwrap();
+    ring.push(Op::PollDoorbell, Tag::new(1, 2, 3)).unwrap();
+    let mut completions = [Completion { tag: Tag::from_bits(0), result: 0, flags: 0 }; 2];
+    for awake in [5 * MS, 60_000 * MS] {
+        ring.busy_poll(awake);
+        let began = ring.now();
+        ring.enter(Wait::AtMost(20 * MS)).unwrap();
+        assert!(ring.now() - began >= 20 * MS, "awake for {awake} ns: ended early");
+        assert_eq!(ring.reap(&mut completions), 0);
+        let bell = ring.doorbell();
+        let ringer = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_nanos(20 * MS));
+            bell.ring();
+        });
+        while ring.reap(&mut completions) == 0 {
+            ring.enter(Wait::Forever).unwrap();
+        }
+        ringer.join().unwrap();
+        assert!(ring.now() - began < 10_000 * MS, "awake for {awake} ns: {} ns", ring.now() - began);
+    }
+}

@@ -56,11 +56,13 @@ impl<K: Kernel> Driver<K> {
     /// A disk operation has ended.
     pub(super) fn disk_operation_ended(&mut self) {
         self.batch.ended = self.metrics.enters;
+        self.disk_operations_changed(self.file_operations() + self.commands());
     }
 
     /// A disk operation was queued.
     pub(super) fn submit_ahead(&mut self) {
         let in_flight = self.file_operations() + self.commands();
+        self.disk_operations_changed(in_flight);
         if self.batch.is_due(self.metrics.enters, in_flight) {
             self.submit_now();
         }

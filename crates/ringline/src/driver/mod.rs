@@ -8,6 +8,7 @@ mod accept;
 mod advance;
 mod ahead;
 mod arena;
+mod busy_poll;
 mod chains;
 mod connect;
 mod connection;

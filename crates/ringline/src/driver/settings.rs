@@ -61,4 +61,6 @@ pub struct DiskLimits {
     pub devices_max: u32,
     /// NVMe commands in flight.
     pub commands_max: u32,
+    /// How long a worker with few operations in flight waits awake before it sleeps, in nanoseconds; 0 = not at all.
+    pub busy_poll_ns: u64,
 }

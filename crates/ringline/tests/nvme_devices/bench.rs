@@ -83,6 +83,7 @@ impl Bench {
                 file_operations_max: 32,
                 devices_max: DEVICES_MAX,
                 commands_max: COMMANDS_MAX,
+                busy_poll_ns: 0,
             },
             chain_links_max: 16,
             flush_interval_ns: 0,
