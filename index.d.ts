@@ -202,6 +202,8 @@ export declare class ConfigBuilder {
     sendCopySlotSize(bytes: number): this;
     /** How often pending operations are submitted while many completions are handled, in microseconds. */
     flushIntervalUs(microseconds: number): this;
+    /** For how many microseconds a ring thread looks for work before it blocks; undefined lets the number of CPUs decide. */
+    spinUs(microseconds: number | undefined): this;
     /** The longest time between two calls of `onTick`, in microseconds. */
     tickTimeoutUs(microseconds: number): this;
     /** Whether sockets send small pieces at once. */
@@ -266,6 +268,13 @@ export declare interface ConfigFields {
     readonly receive: 'owned' | 'borrowed';
     /** The ring threads. */
     readonly worker: WorkerConfig;
+    /**
+     * Microseconds for which a ring thread looks for work before it blocks, 0 … 1000; 0 means that it blocks at once. To wake a thread takes
+     * some ten microseconds: where one answer at a time is waited for, looking saves them and costs the time on its CPU. It looks only while
+     * that pays: from a wait that was shorter than this on, until a look was in vain; an idle worker sleeps. With `inline` delivery there
+     * is no ring thread. Default undefined: 50 where there are more than twice as many CPUs as workers, otherwise 0.
+     */
+    readonly spinUs: number | undefined;
     /**
      * Whose thread turns the rings. `threadsafe` gives each worker a ring thread: JavaScript pays only for the handlers, a second core
      * shares the work, and a handler that blocks does not keep bytes from arriving. `inline` has the JavaScript thread itself turn the

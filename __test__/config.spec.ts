@@ -1,6 +1,7 @@
 // Settings: defaults, and one error per wrong value that names the field, the value and the legal range.
 
 import test from 'ava'
+import { spinMicroseconds } from '../dist/config.js'
 import { Config, ConfigBuilder, type ConfigOptions, RinglineBuilder } from '../dist/index.js'
 
 test('the defaults are those of the specification', (t) => {
@@ -31,6 +32,7 @@ test('the defaults are those of the specification', (t) => {
       nvme: undefined,
       reusePort: false,
       delivery: 'threadsafe',
+      spinUs: undefined,
       maxChainLength: 16,
       timerSlots: 256,
       udpBind: [],
@@ -51,6 +53,7 @@ test('every setter of the builder reaches its field', (t) => {
     .sendCopyCount(6)
     .sendCopySlotSize(7)
     .flushIntervalUs(8)
+    .spinUs(15)
     .tickTimeoutUs(9)
     .tcpNodelay(false)
     .standaloneTaskCapacity(10)
@@ -98,6 +101,7 @@ test('every setter of the builder reaches its field', (t) => {
       nvme: { maxDevices: 4, maxCommandsInFlight: 14 },
       reusePort: true,
       delivery: 'inline',
+      spinUs: 15,
       maxChainLength: 0,
       timerSlots: 11,
       udpBind: [{ address: '::1', port: 12, family: 'IPv6' }],
@@ -124,6 +128,7 @@ const wrong: [object, RegExp][] = [
   [{ tickTimeoutUs: Number.NaN }, /tickTimeoutUs .* NaN/],
   [{ tcpNodelay: 'yes' }, /tcpNodelay/],
   [{ delivery: 'outline' as never }, /delivery must be 'threadsafe' or 'inline'; received .*outline/],
+  [{ spinUs: 1001 }, /spinUs must be a whole number from 0 to 1000; received number 1001/],
   [{ reusePort: 1 }, /reusePort must be true or false; received number 1/],
   [{ maxChainLength: 65 }, /maxChainLength must be a whole number from 0 to 64; received number 65/],
   [{ standaloneTaskCapacity: 0 }, /standaloneTaskCapacity/],
@@ -164,4 +169,15 @@ test('the builder of runtimes takes a Config and nothing else', (t) => {
   const error = { code: 'ERR_RINGLINE_INVALID_ARGUMENT', message: /"config" must be a Config.*ConfigBuilder/ }
   t.throws(() => new RinglineBuilder({ backlog: 1 } as never), error)
   t.throws(() => new RinglineBuilder(null as never), error)
+})
+
+test('ring threads look for work before they block where each worker has two CPUs and one is left', (t) => {
+  const two = new Config({ worker: { threads: 2 } })
+  t.deepEqual(
+    [1, 4, 5, 64].map((cpus) => spinMicroseconds(two, cpus)),
+    [0, 0, 50, 50],
+  )
+  t.is(spinMicroseconds(new Config({ worker: { threads: 1 } }), 2), 0)
+  t.is(spinMicroseconds(new Config({ spinUs: 0 }), 64), 0)
+  t.is(spinMicroseconds(new Config({ spinUs: 20 }), 1), 20)
 })

@@ -3,7 +3,7 @@
  */
 
 import { checked, type NativeLibrary, udpAddresses } from './cluster.js'
-import type { Config } from './config.js'
+import { type Config, spinMicroseconds } from './config.js'
 import { Dispatcher } from './dispatcher.js'
 import { invalidArgument, RinglineError, systemError, untrusted } from './errors.js'
 import type { AsyncEventHandler, HandlerClass } from './handler.js'
@@ -35,6 +35,7 @@ export async function attachWorker(settings: AttachSettings): Promise<Dispatcher
     borrows: config.receive === 'borrowed',
     inline: config.delivery === 'inline',
     ownThread: settings.ownThread,
+    spinUs: spinMicroseconds(config),
   }
   const port = checked(() => native.attachWorker(cluster, worker, options, doorbell))
   dispatcher = new Dispatcher(port, handler, {

@@ -105,6 +105,12 @@ export class ConfigBuilder {
     return this
   }
 
+  /** For how many microseconds a ring thread looks for work before it blocks; undefined lets the number of CPUs decide. */
+  spinUs(microseconds: number | undefined): this {
+    this.#fields.spinUs = microseconds
+    return this
+  }
+
   /** The longest time between two calls of `onTick`, in microseconds. */
   tickTimeoutUs(microseconds: number): this {
     this.#fields.tickTimeoutUs = microseconds

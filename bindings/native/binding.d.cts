@@ -74,6 +74,8 @@ export interface AttachOptions {
   inline: boolean
   /** Whether the calling thread is the worker's alone. Only then, or with a ring thread, a core may be its own. */
   ownThread: boolean
+  /** Microseconds for which a ring thread may look for work before it blocks; 0 = not at all. */
+  spinUs: number
 }
 
 /** Makes a worker in this environment, with a ring thread of its own unless it is inline; returns when its ring stands. */

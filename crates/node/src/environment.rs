@@ -1,6 +1,7 @@
 //! Workers in JavaScript environments: attached to one, on a thread of their own or on its own, and stopped before it ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use napi::Env;
 use napi::bindgen_prelude::Function;
@@ -60,6 +61,7 @@ pub(crate) fn attach(
             tick_ns: if options.tick { config.tick_timeout_us.saturating_mul(1000) } else { 0 },
             borrows: options.borrows,
             inline: options.inline,
+            spin: Duration::from_micros(options.spin_us.into()),
         },
         config,
         member,

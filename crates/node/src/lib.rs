@@ -43,6 +43,7 @@ mod send_slots;
 mod shared_memory;
 mod shared_ring;
 mod slabs;
+mod spin;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -127,6 +128,8 @@ pub struct AttachOptions {
     pub inline: bool,
     /// Whether the calling thread is the worker's alone. Only then, or with a ring thread, a core may be its own.
     pub own_thread: bool,
+    /// Microseconds for which a ring thread may look for work before it blocks; 0 = not at all.
+    pub spin_us: u32,
 }
 
 /// Memory that commands can name.

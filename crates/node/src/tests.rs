@@ -8,3 +8,4 @@ mod lifetime;
 mod malformed;
 mod messages;
 mod pipes;
+mod spinning;

@@ -23,6 +23,7 @@ use crate::mailbox::{Letter, Mailbox};
 use crate::protocol::control;
 use crate::shared_memory::SharedMemory;
 use crate::slabs::OfferedSlabs;
+use crate::spin::Spin;
 use crate::{disk, errno};
 
 /// How long a worker that shuts down waits for peers to take what is queued for them.
@@ -44,6 +45,8 @@ pub(crate) struct Wishes {
     pub(crate) borrows: bool,
     /// Its thread turns the worker, which has no other.
     pub(crate) inline: bool,
+    /// How long a ring thread may look for work before it blocks; zero = not at all.
+    pub(crate) spin: Duration,
 }
 
 /// The JavaScript environment of a worker, as the worker wakes it.
@@ -95,6 +98,7 @@ pub(crate) struct Worker<K: Kernel, S> {
     messages: Vec<Message<K::Socket>>,
     /// Time between ticks in nanoseconds; 0 = none.
     tick_ns: u64,
+    spin: Spin,
     shutting_down: bool,
     /// What the last turn left behind.
     last: Turn,
@@ -152,6 +156,7 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
             sockets: VecDeque::new(),
             messages: Vec::new(),
             tick_ns,
+            spin: Spin::new(wishes.spin),
             shutting_down: false,
             last: Turn { more: false, quiet: false },
         }
@@ -305,12 +310,32 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
 
     #[inline]
     fn turn(&mut self, wait: Wait) -> io::Result<Turn> {
-        if self.last.more || wait == Wait::Poll || !self.announce_sleep() {
+        if self.last.more || wait == Wait::Poll {
             return self.driver.turn(&mut self.bridge, Wait::Poll);
         }
+        if let Some(budget) = self.spin.budget() {
+            let turn = self.driver.turn(&mut self.bridge, Wait::Poll)?;
+            if turn.more || !turn.quiet || self.look_for_work(budget) {
+                return Ok(turn);
+            }
+        }
+        if !self.announce_sleep() {
+            return self.driver.turn(&mut self.bridge, Wait::Poll);
+        }
+        let asleep_from = if self.spin.is_enabled() { self.driver.clock() } else { 0 };
         let turn = self.driver.turn(&mut self.bridge, wait);
         self.memory.control(control::WORKER_ASLEEP).store(0, Ordering::Relaxed);
+        if self.spin.is_enabled() {
+            self.spin.waited(Duration::from_nanos(self.driver.now().saturating_sub(asleep_from)));
+        }
         turn
+    }
+
+    /// Waits for work without blocking, until a timer is due at the latest. While it does, JavaScript rings no doorbell.
+    fn look_for_work(&mut self, budget: Duration) -> bool {
+        let Self { spin, driver, commands, bridge, .. } = self;
+        let budget = driver.time_to_timer().map_or(budget, |left| budget.min(left));
+        spin.look(budget, || commands.waiting() || driver.is_ready() || bridge.has_been_read())
     }
 
     /// Says that this thread will block, unless there is something to do after all.

@@ -108,6 +108,12 @@ pub trait Kernel {
     /// completion queue is empty.
     fn reap(&mut self, into: &mut [Completion]) -> usize;
 
+    /// Whether completions are there, or will be as soon as the ring is entered, as far as that can be told without
+    /// entering it.
+    fn is_ready(&mut self) -> bool {
+        false
+    }
+
     /// Nanoseconds of a monotonic clock.
     fn now(&self) -> u64;
 

@@ -102,10 +102,13 @@ impl Uring {
     /// Whether an `enter` with nothing to submit could bring completions that are not in the queue yet.
     #[inline]
     fn has_kernel_work(&mut self) -> bool {
-        if !self.queues.no_completions() {
-            return false;
-        }
-        (!self.tells_of_work && !self.sqpoll) || self.queues.has_deferred_work() || self.queues.has_overflowed()
+        self.queues.no_completions() && ((!self.tells_of_work && !self.sqpoll) || self.is_told_of_work())
+    }
+
+    /// Whether the kernel says that it has completions which only entering the ring brings.
+    #[inline]
+    fn is_told_of_work(&mut self) -> bool {
+        self.queues.has_deferred_work() || self.queues.has_overflowed()
     }
 
     /// Pushes where the usual way is not open: the queue is full, or the ring is not a usual one. A full queue is
@@ -254,6 +257,11 @@ impl Kernel for Uring {
             }
         }
         Ok(())
+    }
+
+    #[inline]
+    fn is_ready(&mut self) -> bool {
+        !self.queues.no_completions() || self.is_told_of_work()
     }
 
     fn takes_tripwires(&self) -> bool {

@@ -46,6 +46,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringline_ring::{Doorbell, Entered, FileIndex, Kernel, Op, Wait};
 
@@ -329,6 +330,18 @@ impl<K: Kernel> Driver<K> {
     #[inline]
     pub fn clock(&self) -> u64 {
         self.submitter.kernel.now()
+    }
+
+    /// Whether a turn would find completions, as far as that can be told without a system call.
+    #[inline]
+    pub fn is_ready(&mut self) -> bool {
+        self.submitter.kernel.is_ready()
+    }
+
+    /// How long until the next timer is due, if one is armed.
+    pub fn time_to_timer(&mut self) -> Option<Duration> {
+        let now = self.clock();
+        self.timers.next_deadline(now).map(|deadline| Duration::from_nanos(deadline.saturating_sub(now)))
     }
 
     /// Arms a timer: [`Host::timer`] gets `key` when the clock has reached `deadline` (nanoseconds).
