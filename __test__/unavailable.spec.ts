@@ -27,6 +27,24 @@ assert libc.prctl(set_seccomp, mode_filter, ctypes.byref(Filter(4, ctypes.addres
 os.execv(program[0], program)
 `
 
+type Outcome = [left: number, code: string, message: string]
+
+/** What launches with few descriptors left have come to, of an unprivileged user, who may not raise the limit. */
+async function withFewDescriptors(t: ExecutionContext, ...args: string[]): Promise<Outcome[]> {
+  const fixture = fileURLToPath(new URL('./fixtures/few-descriptors.js', import.meta.url))
+  const command = ['--nofile=120:120', process.execPath, fixture, ...args]
+  const child = spawn('prlimit', command, { stdio: ['ignore', 'pipe', 'pipe'], uid: NOBODY })
+  t.teardown(() => void child.kill('SIGKILL'))
+  const { code, output } = await ending(child)
+  t.is(code, 0, output)
+  const outcomes = JSON.parse(output) as Outcome[]
+  for (const [left, code, message] of outcomes.filter(([, code]) => code !== 'launched')) {
+    t.is(code, 'ERR_RINGLINE_RESOURCE_LIMIT', `${left} left: ${message}`)
+    t.regex(message, /RLIMIT_NOFILE.*ulimit -n/, `${left} left`)
+  }
+  return outcomes
+}
+
 /** What the fixture that launches a server says under a program that becomes it. */
 async function launchUnder(t: ExecutionContext, command: string, args: string[], uid?: number): Promise<string> {
   const fixture = fileURLToPath(new URL('./fixtures/bind.js', import.meta.url))
@@ -57,4 +75,22 @@ for (const { call, errno, name } of filters.filter(({ call }) => call !== ENTER 
 test('a limit of open files that is too low is named, with what is needed', async (t) => {
   const output = await launchUnder(t, 'sh', ['-c', 'ulimit -n 200 && exec "$@"', 'sh'], NOBODY)
   t.regex(output, /^ERR_RINGLINE_RESOURCE_LIMIT .*\d+ file descriptors are needed, .*RLIMIT_NOFILE.* 200 .*ulimit -n/)
+})
+
+for (const delivery of ['threadsafe', 'inline']) {
+  test(`with few descriptors left, ${delivery}, a launch stands or fails with one code, and leaves nothing`, async (t) => {
+    const codes = (await withFewDescriptors(t, delivery)).map(([, code]) => code)
+    // Of a ring, its doorbell and three sockets none can be had for nothing.
+    t.true(codes.length >= 8)
+    t.true(codes.slice(0, -3).every((code) => code !== 'launched'))
+    t.deepEqual(codes.slice(-3), ['launched', 'launched', 'launched'])
+  })
+}
+
+test('with few descriptors left, a thread of its own stands or fails with the same code', async (t) => {
+  const tried = [0, 1, 3, 6, 12, 20, 80].map((left) => withFewDescriptors(t, 'threads', String(left)))
+  const codes = (await Promise.all(tried)).map(([outcome]) => outcome?.[1])
+  t.is(codes[0], 'ERR_RINGLINE_RESOURCE_LIMIT')
+  t.is(codes[1], 'ERR_RINGLINE_RESOURCE_LIMIT')
+  t.is(codes.at(-1), 'launched')
 })

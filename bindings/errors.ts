@@ -205,6 +205,14 @@ export function toRecord(error: unknown): ErrorRecord {
   return record
 }
 
+/** Nothing more can be opened; the native library says the same with numbers where it can. */
+export function outOfDescriptors(what: string, cause: unknown): RinglineError {
+  const message =
+    `${what}: the process has as many file descriptors open as it may (RLIMIT_NOFILE); close some, or raise the limit with ` +
+    '`ulimit -n`, with LimitNOFILE= in a systemd unit or with --ulimit nofile= for a container'
+  return new RinglineError('ERR_RINGLINE_RESOURCE_LIMIT', message, { cause })
+}
+
 /** An argument of the wrong type or value: names the argument, what was wanted and what came. */
 export function invalidArgument(name: string, wanted: string, value: unknown): RinglineError {
   return new RinglineError('ERR_RINGLINE_INVALID_ARGUMENT', `"${name}" must be ${wanted}; received ${describe(value)}`)

@@ -6,7 +6,7 @@
 import type { Worker } from 'node:worker_threads'
 import type { Cluster, Workers } from './cluster.js'
 import type { Config } from './config.js'
-import { type ErrorRecord, fromRecord, RinglineError } from './errors.js'
+import { type ErrorRecord, fromRecord, outOfDescriptors, RinglineError } from './errors.js'
 
 /** What a worker thread is told when it starts. */
 export interface ThreadData {
@@ -80,9 +80,13 @@ export class ThreadWorkers implements Workers {
     this.threads.push(thread)
     return new Promise((resolve, reject) => {
       let failure: Error | undefined
+      let isReady = false
       let inOrder = false
       thread.on('message', (report: ThreadReport) => {
-        if (report.kind === 'ready') return resolve()
+        if (report.kind === 'ready') {
+          isReady = true
+          return resolve()
+        }
         if (report.error !== undefined) failure ??= fromRecord(report.error, 'ERR_RINGLINE_WORKER_STOPPED')
         inOrder = report.kind === 'stopped'
         // What else the module has open must not keep a worker without a ring alive.
@@ -93,6 +97,7 @@ export class ThreadWorkers implements Workers {
       })
       thread.once('exit', () => {
         if (!inOrder) failure ??= died(worker, undefined)
+        if (!isReady && lacksDescriptors(failure)) failure = outOfDescriptors('a worker could not start', failure)
         reject(failure)
         cluster.stopped(worker, failure)
       })
@@ -105,6 +110,15 @@ function died(worker: number, cause: unknown): RinglineError {
   return new RinglineError('ERR_RINGLINE_WORKER_STOPPED', `the thread of worker ${worker} has ended early${why}`, {
     cause,
   })
+}
+
+/** Whether a thread could not open what it needs: of its event loop, of its modules, or of the handler's. */
+function lacksDescriptors(failure: unknown): boolean {
+  if (!(failure instanceof Error)) return false
+  const { code, cause } = failure as NodeJS.ErrnoException
+  // Of a thread without an event loop Node has only words.
+  const noLoop = code === 'ERR_WORKER_INIT_FAILED' && failure.message.endsWith('EMFILE')
+  return noLoop || code === 'EMFILE' || lacksDescriptors(cause)
 }
 
 /** The settings without the regions, which stay with this thread: workers find them registered. */

@@ -4,8 +4,9 @@
 // The search itself is in binding.cjs, which napi-rs generates: a library built in this folder first, then the prebuilt package for
 // this platform, processor and C library.
 
+import { closeSync, openSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { RinglineError } from '../errors.js'
+import { outOfDescriptors, RinglineError } from '../errors.js'
 
 /** What the native library exports. */
 export type NativeBinding = typeof import('../../bindings/native/binding.cjs')
@@ -32,7 +33,7 @@ let loaded: NativeBinding | undefined
  * The native library, loaded once per environment. What could not be loaded is looked for again the next time: a process may be out of
  * descriptors for a moment.
  *
- * @throws what {@link nativeLoadError} describes
+ * @throws what {@link nativeLoadError} describes; `ERR_RINGLINE_RESOURCE_LIMIT` while the process is out of descriptors
  */
 export function loadNative(): NativeBinding {
   if (loaded !== undefined) return loaded
@@ -40,7 +41,18 @@ export function loadNative(): NativeBinding {
     loaded = createRequire(import.meta.url)(GENERATED_LOADER) as NativeBinding
     return loaded
   } catch (cause) {
+    if (isOutOfDescriptors()) throw outOfDescriptors('the native library could not be loaded', cause)
     throw nativeLoadError({ platform: process.platform, arch: process.arch, libc: currentCLibrary() }, cause)
+  }
+}
+
+/** Whether the process can open nothing at the moment. */
+function isOutOfDescriptors(): boolean {
+  try {
+    closeSync(openSync('/dev/null', 'r'))
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EMFILE'
   }
 }
 

@@ -5,7 +5,7 @@ use std::{borrow::Cow, io};
 
 use napi::bindgen_prelude::Object;
 use napi::{Env, JsValue};
-use ringline_ring::SetupError;
+use ringline_ring::{OpenFilesLimit, SetupError};
 
 use crate::errno;
 
@@ -32,8 +32,12 @@ impl Failure {
     }
 
     /// A failed system call, as Node.js tells one: `listen EADDRINUSE: Address already in use 127.0.0.1:80`. TypeScript, which has
-    /// the number and the call, puts Node's own words for the number in.
+    /// the number and the call, puts Node's own words for the number in. A limit of open files that was met is told as such,
+    /// whichever call has met it.
     pub(crate) fn system(error: &io::Error, syscall: &'static str, address: Option<SocketAddr>) -> Self {
+        if let Some(limit) = OpenFilesLimit::met_by(error) {
+            return Self::from(SetupError::OpenFiles(limit));
+        }
         let errno = errno::of(error);
         let code = errno::name(errno);
         let place = address.map(|address| format!(" {address}")).unwrap_or_default();

@@ -9,8 +9,8 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ringline::Config;
 use ringline::cluster::{Cluster, Member};
+use ringline::{Config, assembly};
 
 use crate::errors::Failure;
 
@@ -45,6 +45,7 @@ enum Seat {
 ///
 /// When a UDP address without a port cannot be had.
 pub(crate) fn create(mut config: Config, bind: Option<SocketAddr>) -> Result<u32, Failure> {
+    ringline_ring::leave_room(assembly::descriptors(&config));
     let reserved = reserve_ports(&mut config.udp_bind)?;
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);

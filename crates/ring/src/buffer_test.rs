@@ -13,16 +13,22 @@ use std::os::unix::net::UnixStream;
 use std::sync::OnceLock;
 
 use crate::memory::Region;
-use crate::setup::RingSettings;
+use crate::setup::{RingSettings, SetupError};
 use crate::{Completion, FileIndex, Kernel, Op, ProvidedBuffer, Tag, Uring, Wait};
 
 /// Whether this kernel consumes provided buffers incrementally, and does it right.
 pub(crate) fn incremental_buffers() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| {
-        let switched_off = std::env::var_os("RINGLINE_NO_INCREMENTAL_BUFFERS").is_some_and(|value| value == "1");
-        !switched_off && trial().is_ok()
-    })
+    if let Some(&answer) = ANSWER.get() {
+        return answer;
+    }
+    let switched_off = std::env::var_os("RINGLINE_NO_INCREMENTAL_BUFFERS").is_some_and(|value| value == "1");
+    let outcome = if switched_off { Err(failed()) } else { trial() };
+    // A process that is out of descriptors for a moment says nothing of the kernel: the trial is made again next time.
+    if matches!(&outcome, Err(error) if error.raw_os_error() == Some(libc::EMFILE)) {
+        return false;
+    }
+    *ANSWER.get_or_init(|| outcome.is_ok())
 }
 
 /// Size of each of the two buffers of the trial, in bytes.
@@ -68,7 +74,10 @@ struct Trial {
 
 impl Trial {
     fn new(memory: &Region) -> io::Result<Self> {
-        let mut ring = Uring::new(&RingSettings::new(4, 1)).map_err(io::Error::other)?;
+        let mut ring = Uring::new(&RingSettings::new(4, 1)).map_err(|error| match error {
+            SetupError::OpenFiles(_) => io::Error::from_raw_os_error(libc::EMFILE),
+            other => io::Error::other(other),
+        })?;
         let (sender, receiver) = UnixStream::pair()?;
         ring.register_file(FILE, &receiver.into())?;
         ring.create_buffer_group(GROUP, 2, true)?;

@@ -48,7 +48,7 @@ pub use doorbell::Doorbell;
 pub use files::FileFacts;
 pub use heap::trim_heap;
 pub use kernel::{Entered, Kernel, ProvidedBuffer, QueueFull, SocketOptions, Wait};
-pub use limits::{OpenFilesLimit, locked_memory, raise_open_files};
+pub use limits::{OpenFilesLimit, leave_room, locked_memory, raise_open_files};
 pub use memory::{HUGE_PAGE_BYTES, Region, page_size};
 pub use nvme::{DeviceFacts, NVME_URING_CMD_IO, NvmeCommand};
 pub use op::{

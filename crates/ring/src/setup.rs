@@ -53,7 +53,7 @@ pub struct SubmissionPolling {
 pub enum SetupError {
     /// io_uring cannot be used in this process at all.
     Unavailable(Unavailable),
-    /// The file table needs more open files than the process may have.
+    /// The ring or its file table needs more open files than the process may have.
     OpenFiles(OpenFilesLimit),
     /// A value of the settings is not possible.
     Invalid {
@@ -81,6 +81,19 @@ impl fmt::Display for SetupError {
             Self::Invalid { field, value, legal } => write!(f, "{field} is {value}, but must be {legal}"),
             Self::Call { call, source } => write!(f, "{call} failed while the ring was being set up: {source}"),
         }
+    }
+}
+
+impl SetupError {
+    /// The same error, or, when it says that the process has as many open files as it may have, the limit in words.
+    pub(crate) fn or_open_files(self) -> Self {
+        let errno = match &self {
+            Self::Unavailable(Unavailable::Other { errno, .. }) => Some(*errno),
+            Self::Call { source, .. } => source.raw_os_error(),
+            _ => None,
+        };
+        let met = errno.and_then(|errno| OpenFilesLimit::met_by(&io::Error::from_raw_os_error(errno)));
+        met.map_or(self, Self::OpenFiles)
     }
 }
 

@@ -59,8 +59,8 @@ impl Uring {
     ///
     /// See [`SetupError`].
     pub fn new(settings: &RingSettings) -> Result<Self, SetupError> {
-        let (queues, flags) = setup::make_queues(settings)?;
-        Self::with_queues(queues, flags)
+        let made = setup::make_queues(settings).and_then(|(queues, flags)| Self::with_queues(queues, flags));
+        made.map_err(SetupError::or_open_files)
     }
 
     fn with_queues(queues: Queues, flags: SetupFlags) -> Result<Self, SetupError> {

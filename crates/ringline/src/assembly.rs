@@ -40,6 +40,13 @@ pub fn assemble(config: &Config, index: usize, host: HostKind) -> Result<Driver<
     Ok(driver)
 }
 
+/// Descriptors that workers open to start: rings, doorbells, sockets, and what a thread of JavaScript needs while it reads
+/// its modules, with room to spare.
+pub fn descriptors(config: &Config) -> u64 {
+    const OF_A_WORKER: usize = 64;
+    (config.workers() * (OF_A_WORKER + config.udp_bind.len())) as u64
+}
+
 fn settings(config: &Config, host: HostKind) -> DriverSettings {
     DriverSettings {
         max_connections: config.max_connections,

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use ringline_ring::Wait;
+use ringline_ring::{OpenFilesLimit, Wait};
 
 use crate::assembly::{self, HostKind};
 use crate::cluster::{Cluster, Member};
@@ -66,7 +66,7 @@ impl RinglineBuilder {
 
     /// Starts the workers, waits until every one is ready, and only then listens.
     ///
-    /// The soft limit of open files is raised as far as `max_connections` needs it.
+    /// The soft limit of open files is raised as far as `max_connections` and the workers themselves need it.
     ///
     /// # Errors
     ///
@@ -74,6 +74,7 @@ impl RinglineBuilder {
     /// [`Error::PinFailed`], [`Error::HandlerPanicked`], or [`Error::Io`] when an address cannot be bound. Nothing is left then: no port, no thread, no descriptor.
     pub fn launch<H: AsyncEventHandler>(mut self) -> Result<(ShutdownHandle, Vec<WorkerHandle>), Error> {
         self.config.validate()?;
+        ringline_ring::leave_room(assembly::descriptors(&self.config));
         // Held until every worker has bound its own socket to the same port.
         let _reserved = reserve_ports(&mut self.config.udp_bind)?;
         let cluster = Cluster::new(self.config.workers());
@@ -128,8 +129,11 @@ fn reserve_ports(addresses: &mut [SocketAddr]) -> Result<Vec<OwnedFd>, Error> {
     Ok(sockets)
 }
 
-/// Says what could not be done with which address. The kind stays.
+/// Says what could not be done with which address. The kind stays, but for a limit that was met, which is named instead.
 pub(crate) fn refused(what: &str, address: SocketAddr, error: &io::Error) -> Error {
+    if let Some(limit) = OpenFilesLimit::met_by(error) {
+        return Error::ResourceLimit(limit);
+    }
     Error::Io(io::Error::new(error.kind(), format!("cannot {what} {address}: {error}")))
 }
 

@@ -3,12 +3,16 @@
 
 mod harness;
 
+use std::fs::File;
 use std::future::Future;
 use std::process::Command;
 use std::sync::Mutex;
 
 use harness::{Running, config, echo, eventually, read_all};
-use ringline::{AsyncEventHandler, Config, ConfigBuilder, ConnCtx, Error, RinglineBuilder, connect, spawn};
+use ringline::{
+    AsyncEventHandler, Config, ConfigBuilder, ConnCtx, Error, RinglineBuilder, ShutdownHandle, WorkerHandle, connect,
+    spawn,
+};
 
 handler!(Echo, conn => echo(conn));
 
@@ -33,27 +37,83 @@ fn buffer_registration_says_what_would_help() {
     assert!(error.to_string().contains("send_copy_count"), "{error}");
 }
 
-#[test]
-fn resource_limit_says_which_and_how_to_raise_it() {
+/// Runs the rest of a test in a process of its own, as nobody, with this limit of open files: only root may raise a hard one.
+/// False in the process that is to do no more.
+fn limited(test: &str, soft: u64, hard: u64) -> bool {
     const CHILD: &str = "RINGLINE_TEST_LIMITED";
     if std::env::var_os(CHILD).is_none() {
-        let test = std::env::current_exe().unwrap();
-        let mut child = Command::new(test);
-        child.args(["--exact", "resource_limit_says_which_and_how_to_raise_it", "--nocapture"]);
-        let output = child.env(CHILD, "1").output().unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        let output = child.args(["--exact", test, "--nocapture"]).env(CHILD, "1").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        return;
+        return false;
     }
-    let limit = libc::rlimit { rlim_cur: 100, rlim_max: 100 };
-    // SAFETY: the structure lives across the call.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
-    // Only root may raise a hard limit, so be nobody.
+    limit_open_files(soft, hard);
     // SAFETY: takes no pointers.
     unsafe { libc::setuid(65_534) };
+    true
+}
+
+fn limit_open_files(soft: u64, hard: u64) {
+    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: the structure lives across the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
+}
+
+#[test]
+fn resource_limit_says_which_and_how_to_raise_it() {
+    if !limited("resource_limit_says_which_and_how_to_raise_it", 100, 100) {
+        return;
+    }
     let error = launch_error(config());
     assert!(matches!(error, Error::ResourceLimit(_)), "{error:?}");
     let text = error.to_string();
     assert!(text.contains("RLIMIT_NOFILE") && text.contains("16001") && text.contains("ulimit -n"), "{text}");
+}
+
+#[test]
+fn with_few_descriptors_left_a_launch_stands_or_meets_the_limit_and_leaves_nothing() {
+    if !limited("with_few_descriptors_left_a_launch_stands_or_meets_the_limit_and_leaves_nothing", 64, 300) {
+        return;
+    }
+    handler!(Quiet, _conn => async {});
+    let launch = || {
+        let any = |address: &str| address.parse().unwrap();
+        let builder = RinglineBuilder::new(config().max_connections(16).build().unwrap()).bind(any("127.0.0.1:0"));
+        builder.bind_udp(any("127.0.0.1:0")).bind_udp(any("[::1]:0")).launch::<Quiet>()
+    };
+    let stop = |(shutdown, workers): (ShutdownHandle, Vec<WorkerHandle>)| {
+        shutdown.shutdown();
+        workers.into_iter().for_each(|worker| worker.join().unwrap().unwrap());
+    };
+    let fill = |files: &mut Vec<File>| files.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
+    let mut files = Vec::new();
+    fill(&mut files);
+    assert!(files.len() < 64);
+    // The soft limit is met, and raised.
+    stop(launch().unwrap());
+    limit_open_files(300, 300);
+    fill(&mut files);
+    let mut stood = 0;
+    for left in 0.. {
+        match launch() {
+            Ok(launched) => {
+                stood += 1;
+                stop(launched);
+            }
+            Err(error) => {
+                let met = matches!(&error, Error::ResourceLimit(limit) if (limit.soft, limit.hard) == (300, 300));
+                assert!(met && stood == 0, "{left} left: {error}");
+            }
+        }
+        let before = files.len();
+        fill(&mut files);
+        assert_eq!(files.len() - before, left, "as many can be opened again as were left");
+        if stood == 3 {
+            assert!(left >= 7, "a ring, its doorbell and three sockets are not to be had for nothing");
+            return;
+        }
+        files.truncate(files.len() - (left + 1));
+    }
 }
 
 #[test]
