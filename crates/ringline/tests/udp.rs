@@ -376,3 +376,80 @@ fn two_sockets_of_a_worker_are_served_by_two_tasks_at_once() {
         }
     }
 }
+
+/// Has the kernel answer EBUSY to this thread when it submits without looking for completions, as it does when it is short
+/// of memory: what does not fit into the queue then has to wait for the next turn. A filter binds the thread that installs
+/// it, for good.
+fn refuse_submissions_between_turns() {
+    const IO_URING_ENTER: u32 = 426;
+    const GETEVENTS: u32 = 1;
+    // Offsets of `seccomp_data`: the number of the call, and the low words of its second and fourth argument.
+    const CALL: u32 = 0;
+    const TO_SUBMIT: u32 = 24;
+    const FLAGS: u32 = 40;
+    let load = |k| libc::sock_filter { code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, jt: 0, jf: 0, k };
+    let jump = |test, k, jt, jf| libc::sock_filter { code: (libc::BPF_JMP | test | libc::BPF_K) as u16, jt, jf, k };
+    let answer = |k| libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k };
+    let mut filter = [
+        load(CALL),
+        jump(libc::BPF_JEQ, IO_URING_ENTER, 0, 5),
+        load(TO_SUBMIT),
+        jump(libc::BPF_JEQ, 0, 3, 0),
+        load(FLAGS),
+        jump(libc::BPF_JSET, GETEVENTS, 1, 0),
+        answer(libc::SECCOMP_RET_ERRNO | libc::EBUSY as u32),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: the program and its instructions live across the calls, which copy them.
+    let installed = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) == 0
+    };
+    assert!(installed, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn a_full_submission_queue_is_told_and_nothing_is_lost_or_kept() {
+    static PEERS: Mutex<Vec<SocketAddr>> = Mutex::new(Vec::new());
+    static REFUSED: Mutex<Option<(u32, String)>> = Mutex::new(None);
+    udp_handler!(Flood, udp => async move {
+        refuse_submissions_between_turns();
+        let peers = PEERS.lock().unwrap().clone();
+        // To one peer and the other in turn, so that none joins the one before it: 16 a turn, for each of which there are
+        // four places.
+        let mut sent = 0_u32;
+        let refused = loop {
+            match udp.send_to(peers[sent as usize % 2], &sent.to_ne_bytes()) {
+                Ok(()) => sent += 1,
+                Err(error) => break error,
+            }
+            assert!(sent < 200, "the queue has a bound");
+            if sent.is_multiple_of(16) {
+                yield_now().await;
+            }
+        };
+        while ringline::worker_usage().unwrap().send_slots > 0 {
+            yield_now().await;
+        }
+        assert_eq!(udp.send_errors(), 0);
+        *REFUSED.lock().unwrap() = Some((sent, format!("{refused:?}: {refused}")));
+        echo(udp).await;
+    });
+    let any = "127.0.0.1:0";
+    let peers = [(); 2].map(|()| UdpSocket::bind(any).unwrap());
+    *PEERS.lock().unwrap() = peers.iter().map(|peer| peer.local_addr().unwrap()).collect();
+    let (server, address) = udp_server::<Flood>(config().sq_entries(4));
+    eventually("a send was refused, and those before it are out", || REFUSED.lock().unwrap().is_some());
+    let (sent, refused) = REFUSED.lock().unwrap().take().unwrap();
+    assert!(sent > 4 && refused.starts_with("SubmissionQueueFull: ") && refused.contains("try again"), "{refused}");
+    for number in 0..sent {
+        let peer = &peers[number as usize % 2];
+        peer.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut bytes = [0; 4];
+        assert_eq!((peer.recv(&mut bytes).unwrap(), bytes), (4, number.to_ne_bytes()));
+    }
+    peers[0].send_to(b"as before", address).unwrap();
+    assert_eq!(peers[0].recv(&mut [0; 16]).unwrap(), 9);
+    server.stop();
+}
