@@ -306,6 +306,43 @@ test.serial('no more than 1024 datagrams of a socket are on their way out', asyn
   t.is(udp!.sendErrors, 0)
 })
 
+test.serial(
+  'more datagrams in one turn than the submission ring has room for are refused, and none of the others is lost',
+  async (t) => {
+    const SOCKETS = 8
+    const sockets: UdpCtx[] = []
+    const config = testConfig().sendCopyCount(16_384).sendCopySlotSize(64)
+    const builder = new RinglineBuilder(config.build())
+    for (let socket = 0; socket < SOCKETS; socket += 1) builder.bindUdp('127.0.0.1:0')
+    const server = await builder.launch(handlerClass({ onUdpBind: (udp) => void sockets.push(udp) }))
+    t.teardown(() => server.shutdown())
+    const to = await peer(t)
+    let received = 0
+    to.on('message', () => {
+      received += 1
+    })
+    let sent = 0
+    const refused = t.throws<UdpSendError>(() => {
+      for (const udp of sockets) {
+        for (let count = 0; count < 1024; count += 1, sent += 1)
+          udp.sendTo({ address: '127.0.0.1', port: to.address().port }, '')
+      }
+    })
+    t.true(refused instanceof UdpSendError)
+    t.is(refused.code, 'ERR_RINGLINE_SUBMISSION_QUEUE_FULL')
+    // In a later turn there is room. What the peer's own buffer had no room for is lost to it, and to nobody else.
+    await until(() => received > 0)
+    t.deepEqual(
+      sockets.map((udp) => udp.sendErrors),
+      Array<number>(SOCKETS).fill(0),
+    )
+    const before = received
+    sockets.at(-1)!.sendTo({ address: '127.0.0.1', port: to.address().port }, 'after')
+    await until(() => received > before)
+    t.true(sent > 1024)
+  },
+)
+
 test.serial('a datagram without a route is counted, and the socket goes on', async (t) => {
   let udp: UdpCtx | undefined
   const { at } = await bound(t, {

@@ -8,7 +8,7 @@ import { ending } from './serving.js'
 
 const NOBODY = 65534
 const [SETUP, ENTER, REGISTER] = [425, 426, 427]
-const [EPERM, ENOSYS] = [1, 38]
+const [EPERM, EIO, ENOSYS] = [1, 5, 38]
 
 /** Makes one system call answer an errno, and becomes the program that is named behind both. */
 const filter = `
@@ -71,6 +71,14 @@ for (const { call, errno, name } of filters.filter(({ call }) => call !== ENTER 
     t.regex(output, /docker run --security-opt seccomp=/)
   })
 }
+
+test('what nobody could foresee is told by its call and its errno', async (t) => {
+  const output = await launchUnder(t, 'python3', ['-c', filter, String(SETUP), String(EIO)])
+  t.regex(
+    output,
+    /^ERR_RINGLINE_IO_URING_UNAVAILABLE .*io_uring cannot be used: io_uring_setup answered Input\/output error/,
+  )
+})
 
 test('a limit of open files that is too low is named, with what is needed', async (t) => {
   const output = await launchUnder(t, 'sh', ['-c', 'ulimit -n 200 && exec "$@"', 'sh'], NOBODY)

@@ -344,11 +344,14 @@ export class Inbound {
   private offerToWaiter(): void {
     const parse = this.parse!
     try {
-      const consumed = this.offer(parse)
-      // The parse function may have closed the connection, which has settled the promise.
+      const consumed = this.ask(parse)
+      // The parse function may have closed the connection or ended the waiting, which has settled the promise. Of a call that was
+      // rejected nothing is taken: the bytes are there for the next.
       if (this.parse !== parse) return
-      if (consumed > 0) this.settle(consumed)
-      else this.requireBelowLimit()
+      if (consumed > 0) {
+        this.consume(consumed)
+        this.settle(consumed)
+      } else this.requireBelowLimit()
     } catch (error) {
       if (this.parse === parse) this.cancel(error)
     }
@@ -356,6 +359,14 @@ export class Inbound {
 
   /** Shows all bytes to a parse function and drops what it has consumed. */
   private offer(parse: ParseFunction): number {
+    const consumed = this.ask(parse)
+    // Nothing is left to drop when the parse function has closed the connection.
+    if (consumed > 0 && this.buffered > 0) this.consume(consumed)
+    return consumed
+  }
+
+  /** Shows all bytes to a parse function and answers how many it wants to consume. */
+  private ask(parse: ParseFunction): number {
     const data = this.join()
     let consumed: unknown
     this.parsing = true
@@ -367,8 +378,6 @@ export class Inbound {
     if (typeof consumed !== 'number' || !(consumed >= 0 && consumed <= data.length) || !Number.isInteger(consumed)) {
       throw invalidParseResult(consumed, data.length)
     }
-    // Nothing is left to drop when the parse function has closed the connection.
-    if (consumed > 0 && this.buffered > 0) this.consume(consumed)
     return consumed
   }
 

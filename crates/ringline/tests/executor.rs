@@ -368,6 +368,34 @@ fn futures_work_inside_combinators_with_wakers_of_their_own() {
     Running::client::<Many>(config()).join();
 }
 
+/// Leaves a listener with a backlog that is full: it answers no further connects.
+fn fill_backlog(listener: &std::net::TcpListener) -> Vec<std::net::TcpStream> {
+    // SAFETY: listen takes no pointers; the descriptor is open.
+    assert_eq!(unsafe { libc::listen(std::os::fd::AsRawFd::as_raw_fd(listener), 0) }, 0);
+    let (address, limit) = (listener.local_addr().unwrap(), std::time::Duration::from_millis(50));
+    (0..4).filter_map(|_| std::net::TcpStream::connect_timeout(&address, limit).ok()).collect()
+}
+
+#[test]
+fn a_connect_without_a_limit_ends_with_its_worker() {
+    static WAITS: AtomicUsize = AtomicUsize::new(0);
+    client_handler!(Wait, async {
+        let mut attempt = std::pin::pin!(connect(peer()));
+        poll_fn(|cx| {
+            assert!(attempt.as_mut().poll(cx).is_pending(), "nobody has answered");
+            WAITS.store(1, Ordering::Release);
+            Poll::<()>::Pending
+        })
+        .await;
+    });
+    with_peer(|listener| {
+        let _waiting = fill_backlog(&listener);
+        let client = Running::client::<Wait>(config());
+        eventually("the connect waits", || WAITS.load(Ordering::Acquire) == 1);
+        client.stop();
+    });
+}
+
 #[test]
 fn a_connect_that_takes_too_long_times_out_and_a_refused_one_says_so() {
     static OUTCOMES: Mutex<Vec<ErrorKind>> = Mutex::new(Vec::new());
@@ -381,15 +409,7 @@ fn a_connect_that_takes_too_long_times_out_and_a_refused_one_says_so() {
         ringline::request_shutdown().unwrap();
     });
     with_peer(|listener| {
-        // A backlog that is full answers no further connects.
-        // SAFETY: listen takes no pointers; the descriptor is open.
-        assert_eq!(unsafe { libc::listen(std::os::fd::AsRawFd::as_raw_fd(&listener), 0) }, 0);
-        let _fill: Vec<_> = (0..4)
-            .filter_map(|_| {
-                let limit = std::time::Duration::from_millis(50);
-                std::net::TcpStream::connect_timeout(&listener.local_addr().unwrap(), limit).ok()
-            })
-            .collect();
+        let _waiting = fill_backlog(&listener);
         Running::client::<Fail>(config()).join();
     });
     assert_eq!(*OUTCOMES.lock().unwrap(), [ErrorKind::TimedOut, ErrorKind::ConnectionRefused]);

@@ -392,3 +392,23 @@ fn a_read_that_is_dropped_while_it_waits_loses_nothing() {
     stream.write_all(b"kept").unwrap();
     assert_eq!(read_exactly(&mut stream, 4), b"kept");
 }
+
+#[test]
+fn a_function_that_cancels_its_own_receive_has_consumed_what_it_answers() {
+    static GOT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+    handler!(Cancel, conn => async move {
+        let consumed = conn.with_data(|_| {
+            conn.cancel();
+            ParseResult::Consumed(3)
+        });
+        let consumed = consumed.await;
+        GOT.lock().unwrap().push(consumed);
+        assert_eq!(receive(conn, 4).await, b"sage");
+        GOT.lock().unwrap().push(4);
+    });
+    let server = Running::server::<Cancel>(config());
+    let mut client = server.connect();
+    client.write_all(b"message").unwrap();
+    assert_eq!(read_all(&mut client), b"");
+    assert_eq!(*GOT.lock().unwrap(), [3, 4]);
+}
