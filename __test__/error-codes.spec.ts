@@ -13,9 +13,7 @@ const root = fileURLToPath(new URL('../', import.meta.url))
 
 /** Codes of failures that cannot be brought about here, and where their words are tested instead, if anywhere. */
 const ELSEWHERE: Record<string, string> = {
-  ERR_RINGLINE_BUFFER_REGISTRATION: 'crates/node/src/errors.rs',
   ERR_RINGLINE_DISABLED_BY_SYSCTL: 'crates/node/src/errors.rs',
-  ERR_RINGLINE_IO_URING_UNAVAILABLE: 'crates/node/src/errors.rs',
   ERR_RINGLINE_KERNEL_TOO_OLD: 'crates/node/src/errors.rs',
   ERR_RINGLINE_OUT_OF_MEMORY: 'crates/node/src/errors.rs',
   ERR_RINGLINE_RING_SETUP: 'crates/node/src/errors.rs',
@@ -75,6 +73,22 @@ test.serial('a process that may not open enough files is told which limit to rai
   const node = [process.execPath, '--input-type=module', '--eval', program]
   const said = String(execFileSync('prlimit', ['--nofile=200:200', ...node], { cwd: root }))
   t.regex(said, /^ERR_RINGLINE_RESOURCE_LIMIT 16001 .*RLIMIT_NOFILE.*ulimit -n 16001/s)
+})
+
+test.serial('memory that may not be locked cannot be registered, and the error says what would help', (t) => {
+  const program = `
+    import { ConfigBuilder, MemoryRegion, RinglineBuilder } from 'ringline'
+    process.setuid(65534)
+    const region = MemoryRegion.allocate(1 << 20)
+    const config = new ConfigBuilder().workers(1).pinToCore(false).maxConnections(16).registeredRegions([region]).build()
+    await new RinglineBuilder(config).launch({ createForWorker: () => ({}) }).then(
+      () => console.log('launched'),
+      (error) => console.log(error.code, error.message),
+    )
+  `
+  const node = [process.execPath, '--input-type=module', '--eval', program]
+  const said = String(execFileSync('prlimit', ['--memlock=65536:65536', ...node], { cwd: root }))
+  t.regex(said, /^ERR_RINGLINE_BUFFER_REGISTRATION .*(RLIMIT_MEMLOCK|ulimit -l)/s)
 })
 
 test('what an NVMe device, or its worker, refuses is told to the handler', async (t) => {

@@ -189,7 +189,8 @@ impl fmt::Display for Error {
             Self::BufferRegistration(error) => write!(
                 f,
                 "the buffers of a worker could not be made: {error}; smaller recv_buffer or send_copy_count values, or \
-                 more memory, help"
+                 more memory, help; registered_regions also need room in the limit of locked memory (RLIMIT_MEMLOCK), which \
+                 `ulimit -l` raises"
             ),
             Self::ConnectionLimitReached { limit } => {
                 write!(f, "all {limit} connection slots of this worker are taken; raise max_connections")
