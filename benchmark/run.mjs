@@ -20,7 +20,8 @@ const USAGE = `npm run bench -- [families] [options]
   families             of: ${families.map(({ id }) => id).join(', ')} (default all)
   --quick              TCP, 64 connections x 64 B on one CPU, about a minute
   --servers a,b        of those of the family
-  --cells a,b          of the form of the family's own: CONNECTIONSxBYTESxPIPELINE for tcp, rust, sizes, scale and udp,
+  --cells a,b          of the form of the family's own: CONNECTIONSxBYTESxPIPELINE for tcp, rust, sizes, scale and udp
+                       (there with a j behind it: sent joined),
                        SLEEPERSxMILLISECONDS for timers, a depth for disk
   --placements a,b     "one": everything on CPU 0; "two": server on CPU 0, load on CPU 1; "any": wherever it likes
   --rounds N           per cell (default 5, quick 7); a headline cell takes more
