@@ -56,6 +56,13 @@ impl Completion {
         self.flags & FLAG_BUFFER_MORE != 0
     }
 
+    /// Whether bytes were received, and both the operation and the kernel's filling of the same provided buffer go on.
+    #[inline]
+    pub const fn goes_on_receiving(&self) -> bool {
+        const ALL: u32 = FLAG_MORE | FLAG_BUFFER | FLAG_BUFFER_MORE;
+        self.flags & ALL == ALL && self.result > 0
+    }
+
     /// The result as bytes done, or the error it stands for.
     #[inline]
     pub fn outcome(&self) -> std::io::Result<u32> {

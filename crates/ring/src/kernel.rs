@@ -70,6 +70,13 @@ pub trait Kernel {
     /// Queues one operation; it is submitted by the next [`enter`](Kernel::enter) or earlier.
     fn push(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull>;
 
+    /// As [`push`](Kernel::push), of the operation that `make` makes, each time the same. Where it is one variant, nothing of
+    /// the others is left in the code, and its entry is written straight into the queue.
+    #[inline(always)]
+    fn push_made(&mut self, make: impl Fn() -> Op, tag: Tag) -> Result<(), QueueFull> {
+        self.push(make(), tag)
+    }
+
     /// Queues operations that run one after the other, all of them or none. When one fails or does less than it was asked
     /// to, those behind it complete with −ECANCELED.
     ///

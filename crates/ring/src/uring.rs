@@ -234,12 +234,17 @@ impl Uring {
 impl Kernel for Uring {
     type Socket = OwnedFd;
 
-    #[inline(always)]
     fn push(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull> {
-        if self.queues.push_usually(op, tag, self.doorbell.raw_fd()).is_err() {
-            return self.push_otherwise(op, tag);
+        self.push_made(|| op, tag)
+    }
+
+    #[inline(always)]
+    fn push_made(&mut self, make: impl Fn() -> Op, tag: Tag) -> Result<(), QueueFull> {
+        if self.queues.push_usually(make(), tag, self.doorbell.raw_fd()).is_err() {
+            // One of its own: what is lent to a function has to lie in memory from the beginning.
+            return self.push_otherwise(make(), tag);
         }
-        self.count_pushed(op);
+        self.count_pushed(make());
         Ok(())
     }
 

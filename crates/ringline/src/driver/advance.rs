@@ -9,7 +9,7 @@ use ringline_ring::{Completion, Kernel, Op, Tag};
 use super::connection::{Fin, Phase, Receive, Sending};
 use super::kind::Kind;
 use super::pipe::PipeEnd;
-use super::{ConnToken, Driver, Due, Host, file_of};
+use super::{ConnToken, Driver, Due, Host, conn_of, file_of};
 
 /// How long a closed connection waits for its peer's FIN before its file is closed.
 pub(super) const LINGER_NS: u64 = 1_000_000_000;
@@ -91,8 +91,6 @@ impl<K: Kernel> Driver<K> {
     /// Submits what comes next for a connection that stood on the list.
     #[inline]
     pub(super) fn advance_dirty<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
-        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
-        connection.dirty = false;
         if !self.send_one(host, conn) {
             self.advance(host, conn);
         }
@@ -238,7 +236,7 @@ impl<K: Kernel> Driver<K> {
     /// stale, when the slot has another owner by now.
     #[inline]
     pub(super) fn completed(&mut self, completion: Completion) -> Option<ConnToken> {
-        let conn = ConnToken::from_parts(completion.tag.slot(), completion.tag.generation());
+        let conn = conn_of(completion.tag);
         match self.connections.get_mut(conn.slot(), conn.generation()) {
             Some(connection) => {
                 debug_assert!(connection.operations > 0, "{conn:?} completed what it never submitted");

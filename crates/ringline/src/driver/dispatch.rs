@@ -40,17 +40,20 @@ impl<K: Kernel> Driver<K> {
 
     #[inline(always)]
     fn complete<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
-        match Kind::from_number(completion.tag.kind()) {
-            Some(Kind::Receive) => self.receive_completed(host, completion),
-            Some(Kind::Send) => self.send_completed(host, completion),
-            kind => self.complete_otherwise(host, completion, kind),
+        let kind = completion.tag.kind();
+        if kind == Kind::Receive as u8 {
+            self.receive_completed(host, completion);
+        } else if kind == Kind::Send as u8 {
+            self.send_completed(host, completion);
+        } else {
+            self.complete_otherwise(host, completion);
         }
     }
 
     /// What is neither received nor sent on a connection, so that the loop over those stays short.
     #[inline(never)]
-    fn complete_otherwise<H: Host<K>>(&mut self, host: &mut H, completion: Completion, kind: Option<Kind>) {
-        match kind {
+    fn complete_otherwise<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
+        match Kind::from_number(completion.tag.kind()) {
             Some(Kind::Receive | Kind::Send) => {}
             Some(Kind::Writable) => self.writable_completed(host, completion),
             Some(Kind::Accept) => self.accept_completed(host, completion),

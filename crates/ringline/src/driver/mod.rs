@@ -48,7 +48,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringline_ring::{Doorbell, Entered, FileIndex, Kernel, Op, Wait};
+use ringline_ring::{Doorbell, Entered, FileIndex, Kernel, Op, Tag, Wait};
 
 pub use accept::AdoptError;
 pub use arena::{Arena, Stored};
@@ -412,6 +412,12 @@ impl<K: Kernel> Driver<K> {
     pub fn kernel_mut(&mut self) -> &mut K {
         &mut self.submitter.kernel
     }
+}
+
+/// The connection that a tag names.
+#[inline]
+const fn conn_of(tag: Tag) -> ConnToken {
+    ConnToken::from_parts(tag.slot(), tag.generation())
 }
 
 /// The fixed file of a connection: its slot.

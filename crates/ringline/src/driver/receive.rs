@@ -1,13 +1,13 @@
 //! Receiving: one multishot receive per connection into the worker's provided buffers.
 
-use ringline_ring::{Completion, Kernel, Op};
+use ringline_ring::{Completion, Kernel, Op, Tag};
 
 use super::connection::{Phase, Receive};
 use super::kind::Kind;
 use super::pipe::NO_PIPE;
 use super::slab_handle::SlabHandle;
 use super::slabs::Chunk;
-use super::{ConnToken, Driver, Due, Host, file_of};
+use super::{ConnToken, Driver, Due, Host, conn_of, file_of};
 
 /// Receives that are armed again for each buffer the ring holds, when some waited for buffers. More than one, because
 /// many small messages share a buffer; few, because those that find none wait again.
@@ -159,6 +159,18 @@ impl<K: Kernel> Driver<K> {
 
     #[inline(always)]
     pub(super) fn receive_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
+        if completion.goes_on_receiving()
+            && let Some(buffer) = completion.buffer_id()
+            && let Some(chunk) = self.buffers.take_piece(buffer, completion.result as u32)
+        {
+            return self.chunk_received(host, completion.tag, chunk);
+        }
+        self.receive_completed_otherwise(host, completion);
+    }
+
+    /// What comes less often: the buffer is full, its bytes have to be copied, the receive has ended.
+    #[inline(never)]
+    fn receive_completed_otherwise<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let mut chunk = None;
         if let Some(buffer) = completion.buffer_id() {
             let len = u32::try_from(completion.result).unwrap_or(0);
@@ -171,13 +183,21 @@ impl<K: Kernel> Driver<K> {
         if !completion.more() || completion.result <= 0 {
             return self.receive_interrupted(host, completion, chunk);
         }
-        let conn = ConnToken::from_parts(completion.tag.slot(), completion.tag.generation());
-        match (self.connection(conn), chunk) {
-            (Some(connection), Some(chunk)) if connection.phase == Phase::Open && connection.pipe_out == NO_PIPE => {
+        match chunk {
+            Some(chunk) => self.chunk_received(host, completion.tag, chunk),
+            None => self.bytes_received(host, conn_of(completion.tag), None),
+        }
+    }
+
+    #[inline(always)]
+    fn chunk_received<H: Host<K>>(&mut self, host: &mut H, tag: Tag, chunk: Chunk) {
+        let conn = conn_of(tag);
+        match self.connection(conn) {
+            Some(connection) if connection.phase == Phase::Open && connection.pipe_out == NO_PIPE => {
                 self.count_received(&chunk);
                 host.received(conn, chunk);
             }
-            (_, chunk) => self.bytes_received(host, conn, chunk),
+            _ => self.bytes_received(host, conn, Some(chunk)),
         }
     }
 
@@ -188,7 +208,6 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// A receive has ended, though it may be armed again, or brought no bytes.
-    #[inline(never)]
     fn receive_interrupted<H: Host<K>>(&mut self, host: &mut H, completion: Completion, chunk: Option<Chunk>) {
         let Some(conn) = self.completed(completion) else { return self.discard(chunk) };
         if !completion.more()

@@ -195,8 +195,18 @@ impl ReceiveBuffers {
         }
     }
 
-    /// Accounts for a completion that names a buffer.
+    /// Accounts for bytes in a buffer that the kernel goes on filling. None when they have to be copied, and then nothing was
+    /// done: see [`take`](Self::take).
     #[inline(always)]
+    pub(super) fn take_piece(&mut self, id: u16, len: u32) -> Option<Chunk> {
+        if self.copies.is_some() {
+            return None;
+        }
+        self.traffic.count(len);
+        Some(self.ring.fill(self.posted[id as usize], len))
+    }
+
+    /// Accounts for a completion that names a buffer.
     pub(super) fn take(&mut self, id: u16, len: u32, more: bool) -> Taken {
         let slab = self.posted[id as usize];
         let chunk = (len > 0).then(|| self.ring.fill(slab, len));

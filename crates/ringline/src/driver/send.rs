@@ -9,12 +9,12 @@
 
 use ringline_ring::{Completion, Kernel, Op, PinnedMessage};
 
-use super::connection::{Phase, Receive, Sending};
+use super::connection::{Connection, Phase, Receive, Sending};
 use super::kind::Kind;
 use super::pipe::NO_PIPE;
-use super::send_queue::{Origin, Piece, SendQueue};
+use super::send_queue::{Origin, Piece, Pieces, SendQueue};
 use super::slabs::Chunk;
-use super::{ConnToken, Driver, Due, Host, file_of};
+use super::{ConnToken, Driver, Due, Host, conn_of, file_of};
 
 /// How long a connection whose peer has finished waits for room before it tries again, doubled each time in vain.
 const ROOM_NS: u64 = 500_000;
@@ -61,6 +61,29 @@ impl<K: Kernel> Driver<K> {
         self.enqueue(conn, Piece { address, len, origin: Origin::Slot(slot) })
     }
 
+    /// Copies bytes into the slot of `take_slot` and queues it, if that is the usual: the connection takes bytes, has none
+    /// queued, and there is a slot. Otherwise none, and nothing is done.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such slot, or the bytes do not fit into it.
+    #[inline(always)]
+    pub fn send_copy_alone(
+        &mut self,
+        conn: ConnToken,
+        bytes: &[u8],
+        take_slot: impl FnOnce() -> Option<u32>,
+    ) -> Option<u64> {
+        let connection = self.connections.get_mut(conn.slot(), conn.generation())?;
+        if !connection.queue.is_empty() || !connection.accepts_sends() {
+            return None;
+        }
+        let slot = take_slot()?;
+        let address = self.send_memory.write(slot, 0, bytes);
+        let piece = Piece { address, len: bytes.len() as u32, origin: Origin::Slot(slot) };
+        Some(append(conn, connection, &mut self.pieces, &mut self.dirty, piece))
+    }
+
     /// Copies bytes into a free send slot of the caller's choice and queues it.
     ///
     /// # Errors
@@ -72,8 +95,8 @@ impl<K: Kernel> Driver<K> {
     /// When the bytes do not fit into the slot.
     #[inline]
     pub fn send_copy(&mut self, conn: ConnToken, slot: u32, bytes: &[u8]) -> Result<u64, SendRefused> {
-        self.send_memory.write(slot, 0, bytes);
-        self.send_slot(conn, slot, bytes.len() as u32)
+        let address = self.send_memory.write(slot, 0, bytes);
+        self.enqueue(conn, Piece { address, len: bytes.len() as u32, origin: Origin::Slot(slot) })
     }
 
     /// How many bytes [`append`](Self::append) would take: the rest of the slot that was queued last, while it is not
@@ -151,21 +174,15 @@ impl<K: Kernel> Driver<K> {
             return Err(SendRefused::Closed);
         }
         self.slab_pieces += usize::from(matches!(piece.origin, Origin::Slab(_)));
-        self.pieces.push(&mut connection.queue, piece);
-        connection.tail_in_flight = false;
-        connection.queued += u64::from(piece.len);
-        if connection.sending == Sending::Idle && !connection.dirty {
-            connection.dirty = true;
-            self.dirty.push(conn);
-        }
-        Ok(connection.queued)
+        Ok(append(conn, connection, &mut self.pieces, &mut self.dirty, piece))
     }
 
-    /// Submits what is queued if it is the usual: one piece, of memory that nobody else uses, and no chain. Answers whether
-    /// it was; if not, nothing is done.
+    /// Takes a connection off the list of those to advance, and submits what is queued if it is the usual: one piece, of
+    /// memory that nobody else uses, and no chain. Answers whether it was; if not, nothing is submitted.
     #[inline(always)]
     pub(super) fn send_one<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) -> bool {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return false };
+        connection.dirty = false;
         let Some(piece) = self.pieces.only(&connection.queue) else { return false };
         let shared = matches!(piece.origin, Origin::Shared(_));
         if !connection.may_begin_send() || connection.chained || shared || piece.len == 0 {
@@ -184,7 +201,7 @@ impl<K: Kernel> Driver<K> {
             self.submitter.push_wired(Op::SendWhole { file, bytes }, Kind::Send, conn.slot(), conn.generation());
         } else {
             self.sends_submitted = true;
-            self.submitter.push(Op::Send { file, bytes }, Kind::Send, conn.slot(), conn.generation());
+            self.submitter.push_made(|| Op::Send { file, bytes }, Kind::Send, conn.slot(), conn.generation());
         }
         true
     }
@@ -267,16 +284,15 @@ impl<K: Kernel> Driver<K> {
     /// it. Answers whether it was; if not, nothing is done.
     #[inline(always)]
     fn whole_sent<H: Host<K>>(&mut self, host: &mut H, completion: Completion) -> bool {
-        let (tag, result) = (completion.tag, completion.result);
-        let conn = ConnToken::from_parts(tag.slot(), tag.generation());
+        let (conn, result) = (conn_of(completion.tag), completion.result);
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return false };
-        let Some(piece) = self.pieces.first(&connection.queue).map(|piece| *piece) else { return false };
-        let whole = result as u32 == piece.len && result > 0;
         let plain = connection.pipe_in == NO_PIPE && !connection.chained && connection.gather.is_none();
-        if !whole || !plain || connection.in_flight != piece.len {
+        if !plain || result <= 0 || result as u32 != connection.in_flight {
             return false;
         }
-        self.pieces.pop(&mut connection.queue);
+        let Some(piece) = self.pieces.pop_if(&mut connection.queue, |piece| piece.len == result as u32) else {
+            return false;
+        };
         connection.operations -= 1;
         connection.sending = Sending::Idle;
         connection.tail_in_flight = false;
@@ -404,4 +420,23 @@ impl<K: Kernel> Driver<K> {
             self.release_origin(host, piece.origin);
         }
     }
+}
+
+/// Appends a piece to the queue of a connection that takes bytes; the position of its end in the stream.
+#[inline(always)]
+fn append<S>(
+    conn: ConnToken,
+    connection: &mut Connection<S>,
+    pieces: &mut Pieces,
+    dirty: &mut Vec<ConnToken>,
+    piece: Piece,
+) -> u64 {
+    pieces.push(&mut connection.queue, piece);
+    connection.tail_in_flight = false;
+    connection.queued += u64::from(piece.len);
+    if connection.sending == Sending::Idle && !connection.dirty {
+        connection.dirty = true;
+        dirty.push(conn);
+    }
+    connection.queued
 }

@@ -64,18 +64,19 @@ impl SendMemory {
         self.region.as_ptr().wrapping_add(slot as usize * self.slot_stride())
     }
 
-    /// Copies `bytes` into a slot, `offset` bytes behind its start.
+    /// Copies `bytes` into a slot, `offset` bytes behind its start. Answers where they are.
     ///
     /// # Panics
     ///
     /// When the bytes do not fit.
     #[inline]
-    pub(super) fn write(&self, slot: u32, offset: u32, bytes: &[u8]) {
+    pub(super) fn write(&self, slot: u32, offset: u32, bytes: &[u8]) -> *const u8 {
         assert!(offset as usize + bytes.len() <= self.slot_size as usize, "{} bytes at {offset}", bytes.len());
         let target = self.slot_address(slot).wrapping_add(offset as usize);
         // SAFETY: the range lies within the slot, checked above; callers borrow the driver exclusively, and its rule that
         // bytes in flight are not appended to keeps the kernel away; `bytes` cannot lie in the range,
         // because the driver gives out no references into send memory.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+        target
     }
 }

@@ -101,14 +101,21 @@ impl Pieces {
     }
 
     /// Takes the oldest piece off.
-    #[inline(always)]
+    #[inline]
     pub(super) fn pop(&mut self, queue: &mut SendQueue) -> Option<Piece> {
-        if queue.head == NONE {
+        self.pop_if(queue, |_| true)
+    }
+
+    /// Takes the oldest piece off if it satisfies a condition.
+    #[inline(always)]
+    pub(super) fn pop_if(&mut self, queue: &mut SendQueue, condition: impl FnOnce(&Piece) -> bool) -> Option<Piece> {
+        let index = queue.head;
+        // There is no node at `NONE`.
+        let node = self.nodes.get_mut(index as usize)?;
+        let piece = node.piece;
+        if !condition(&piece) {
             return None;
         }
-        let index = queue.head;
-        let node = &mut self.nodes[index as usize];
-        let piece = node.piece;
         queue.head = node.next;
         node.next = self.free;
         self.free = index;

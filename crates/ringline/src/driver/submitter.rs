@@ -27,12 +27,17 @@ impl<K: Kernel> Submitter<K> {
         Self { kernel, backlog: VecDeque::new() }
     }
 
-    /// Queues an operation. Where `op` is a constant variant, its entry is written straight into the kernel's queue.
-    #[inline(always)]
+    /// Queues an operation.
     pub(super) fn push(&mut self, op: Op, kind: Kind, slot: u32, generation: u32) {
+        self.push_made(|| op, kind, slot, generation);
+    }
+
+    /// Queues the operation that `make` makes; see [`Kernel::push_made`].
+    #[inline(always)]
+    pub(super) fn push_made(&mut self, make: impl Fn() -> Op, kind: Kind, slot: u32, generation: u32) {
         let tag = Tag::new(kind as u8, slot, generation);
-        if !self.backlog.is_empty() || self.kernel.push(op, tag).is_err() {
-            self.put_off(op, tag);
+        if !self.backlog.is_empty() || self.kernel.push_made(&make, tag).is_err() {
+            self.put_off(make(), tag);
         }
     }
 

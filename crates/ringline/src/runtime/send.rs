@@ -63,17 +63,17 @@ impl Inner {
             return connection.check_sends().map(|()| 0);
         }
         let slot_size = driver.send_memory().slot_size() as usize;
-        if data.is_empty() || data.len() > slot_size.min(IN_PLACE_BYTES_MIN - 1) || driver.appendable(conn) > 0 {
-            return self.send_in_pieces(conn, data);
+        if !data.is_empty()
+            && data.len() <= slot_size.min(IN_PLACE_BYTES_MIN - 1)
+            && let Some(position) = driver.send_copy_alone(conn, data, || host.pool.free.pop())
+        {
+            return Ok(position);
         }
-        let Some(slot) = host.pool.free.pop() else { return Err(Error::SendPoolExhausted { needed: 1, free: 0 }) };
-        driver.send_copy(conn, slot, data).map_err(|_| {
-            host.pool.give_back(slot);
-            Error::InvalidConnection
-        })
+        self.send_in_pieces(conn, data)
     }
 
-    /// As [`send`](Self::send) to an open connection, where the data does not simply go into a slot of its own.
+    /// As [`send`](Self::send) to an open connection, where the data does not simply go into a slot of its own, or cannot.
+    #[inline(never)]
     fn send_in_pieces(&mut self, conn: ConnToken, data: &[u8]) -> Result<u64, Error> {
         let Self { driver, host } = self;
         if data.len() >= IN_PLACE_BYTES_MIN && driver.slab_pieces() < IN_PLACE_PIECES_MAX {
