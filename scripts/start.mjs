@@ -7,7 +7,7 @@ import { installIfNeeded, root, runStage, StageFailure } from './stage.mjs'
 try {
   await installIfNeeded()
   await runStage('native build', 'npm', ['run', '--silent', 'build:native'])
-  await runStage('types and code', 'tsc', ['-p', 'tsconfig.json'])
+  await runStage('types and code', 'npm', ['run', '--silent', 'build:ts'])
   console.log()
   const child = spawn(process.execPath, ['benchmark/tcp/start.mjs'], { cwd: root, stdio: 'inherit' })
   child.once('close', (code) => {

@@ -24,7 +24,7 @@ try {
   await runStage('format of TypeScript', 'biome', ['format'])
   await runStage('format of Rust', 'cargo', ['fmt', '--all', '--', '--check'])
   await runStage('lint of TypeScript', 'biome', ['check', '--formatter-enabled=false', '--error-on-warnings'])
-  await runStage('types', 'tsc', ['-p', 'tsconfig.json'])
+  await runStage('types and code', 'npm', ['run', '--silent', 'build:ts'])
   await runStage('index.d.ts', 'node', ['scripts/types.mjs', '--check'])
   await runStage('types of the tests', 'tsc', ['-p', 'tsconfig.test.json'])
   await runStage('types of the examples', 'tsc', ['-p', 'tsconfig.examples.json'])
