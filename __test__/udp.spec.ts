@@ -86,6 +86,24 @@ test.serial('what leaves and arrives joined is one datagram each, in order, with
   }
 })
 
+test.serial('a burst of joined datagrams is not lost for coming within one turn', async (t) => {
+  const [sockets, each] = [5, 1000]
+  let received = 0
+  const udps: UdpCtx[] = []
+  const onUdpBind = (udp: UdpCtx): void => void udps.push(udp)
+  const onDatagram = (): void => {
+    received += 1
+  }
+  const { at } = await bound(t, { onUdpBind, onDatagram })
+  const receiver = udps.pop()!
+  for (let socket = 0; socket < sockets; socket += 1) await bound(t, { onUdpBind })
+  for (const sender of udps) {
+    for (let sent = 0; sent < each; sent += 1) sender.sendTo(at, 'datagram')
+  }
+  await until(() => received + receiver.dropped === sockets * each)
+  t.is(receiver.dropped, 0)
+})
+
 test.serial('a for await loop receives each datagram with its sender, and ends with the worker', async (t) => {
   const received: Datagram[] = []
   let ended = false

@@ -338,6 +338,7 @@ impl<K: Kernel> Bridge<K> {
                 self.write(driver, event);
             }
         }
+        self.datagrams.note_left();
         self.exports.withdraw(&mut self.ring);
         self.datagrams.withdraw(&mut self.ring);
         if self.datagrams.wants_trim() {

@@ -2,7 +2,8 @@
 //! arena that JavaScript sees, and datagrams to be sent stand in send slots.
 //!
 //! UDP has no back-pressure. When JavaScript does not keep up, the newest datagrams are dropped here and counted; what
-//! waits is bounded in number and in bytes.
+//! waits is bounded in bytes, and in number by what one turn brings. That may be many, where they come joined: they are no
+//! sign that JavaScript is late, which has had no chance to read them yet.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use crate::shared_memory::{Part, SharedMemory};
 use crate::shared_ring::Producer;
 use crate::slabs::{Exports, OfferedSlabs};
 
-/// Datagrams that may wait for room in the completion ring.
-const PENDING_MAX: u32 = 2048;
+/// With so many datagrams left for want of room in the completion ring, no more are taken.
+const LEFT_MAX: u32 = 2048;
 /// Bytes of the datagrams that may wait for room.
 const PENDING_BYTES_MAX: usize = 4 << 20;
 /// Full slabs that JavaScript may have left unread: 8 MiB.
@@ -60,6 +61,8 @@ pub(crate) struct Datagrams {
     exports: Exports,
     pending: u32,
     pending_bytes: usize,
+    /// So many of them found no room when events were last told.
+    left: u32,
     announced: Announced,
     /// By send slot: one more than the index of the socket whose datagram ends in it. Empty without sockets.
     ends: Vec<u32>,
@@ -89,6 +92,7 @@ impl Datagrams {
             exports: Exports::new(offers, DATAGRAM_SLABS),
             pending: 0,
             pending_bytes: 0,
+            left: 0,
             announced: Announced::default(),
             ends: vec![0; ends],
         }
@@ -102,7 +106,7 @@ impl Datagrams {
     /// Keeps a datagram, unless too much waits already.
     #[inline]
     pub(crate) fn arrived(&mut self, udp: u32, peer: SocketAddr, payload: &[u8]) -> Arrival {
-        let full = self.pending >= PENDING_MAX
+        let full = self.left >= LEFT_MAX
             || self.pending_bytes + payload.len() > PENDING_BYTES_MAX
             || self.exports.unread() >= UNREAD_SLABS_MAX;
         let stored = if full { None } else { self.arena.store(payload) };
@@ -163,6 +167,12 @@ impl Datagrams {
         }
         self.exports.retire(slab, position.wrapping_add(1));
         Some(Record::of_worker(completion::SLAB_RETIRED, DATAGRAM_SLABS | slab))
+    }
+
+    /// Everything that there is room for was told.
+    #[inline]
+    pub(crate) fn note_left(&mut self) {
+        self.left = self.pending;
     }
 
     /// Withdraws slabs that JavaScript knows to be retired.
