@@ -32,9 +32,10 @@ export interface AsyncEventHandler {
    */
   onAccept?(conn: ConnCtx): unknown
   /**
-   * Bytes were received. The chunk is the user's for ever: it never changes and may be kept, and keeping it keeps the slab of received
-   * memory alive that it is a view of; unless the configuration says `receive: 'borrowed'`: then it is valid until this method returns. When a promise is answered, the next chunk of this connection is delivered after it is settled,
-   * and receiving pauses when more than 256 KiB wait.
+   * Bytes were received. The chunk is the user's for ever: it never changes and may be kept. Whoever keeps it, or a slice of it, keeps
+   * the slab of received memory alive that it is a view of: 64 KiB, and 512 KiB while large pieces arrive; a small part that is kept for
+   * long is better copied (`Buffer.from(slice)`). With `receive: 'borrowed'` the chunk is valid until this method returns. When a promise
+   * is answered, the next chunk of this connection is delivered after it is settled, and receiving pauses when more than 256 KiB wait.
    */
   onData?(conn: ConnCtx, chunk: Buffer): unknown
   /**
