@@ -223,7 +223,6 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
     ///
     /// As [`act`](Self::act).
     pub(crate) fn submit(&mut self) -> Result<Progress, Broken> {
-        self.bridge.note_read();
         self.commands.run(&mut self.driver, &mut self.bridge).map_err(Broken::Protocol)?;
         self.driver.submit_now();
         Ok(Progress::Turned)
