@@ -102,7 +102,7 @@ pub trait Kernel {
     fn enter(&mut self, wait: Wait) -> io::Result<Entered>;
 
     /// Whether an [`enter`](Kernel::enter) that does not wait would find completions, as far as that can be told without a
-    /// system call; in doubt yes.
+    /// system call; in doubt no.
     fn has_completed(&mut self) -> bool;
 
     /// From now on a wait looks for completions for so many nanoseconds before it sleeps; 0 = it sleeps at once, as at first.
@@ -114,12 +114,6 @@ pub trait Kernel {
     /// Moves completions into `into`, oldest first, and returns how many. Fewer than its length means that the
     /// completion queue is empty.
     fn reap(&mut self, into: &mut [Completion]) -> usize;
-
-    /// Whether completions are there, or will be as soon as the ring is entered, as far as that can be told without
-    /// entering it.
-    fn is_ready(&mut self) -> bool {
-        false
-    }
 
     /// Nanoseconds of a monotonic clock.
     fn now(&self) -> u64;

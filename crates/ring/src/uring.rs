@@ -264,11 +264,6 @@ impl Kernel for Uring {
         Ok(())
     }
 
-    #[inline]
-    fn is_ready(&mut self) -> bool {
-        !self.queues.no_completions() || self.is_told_of_work()
-    }
-
     fn takes_tripwires(&self) -> bool {
         // A submission thread completes sends at any time, so no wait counts them.
         !self.sqpoll && self.queues.parameters().sq_entries() >= 2
@@ -293,8 +288,9 @@ impl Kernel for Uring {
         self.waits_otherwise = self.sqpoll || self.busy_poll_ns > 0;
     }
 
+    #[inline]
     fn has_completed(&mut self) -> bool {
-        !self.queues.no_completions() || self.has_kernel_work()
+        !self.queues.no_completions() || self.is_told_of_work()
     }
 
     #[inline]

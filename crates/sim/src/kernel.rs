@@ -248,7 +248,7 @@ impl Kernel for SimKernel {
     }
 
     fn has_completed(&mut self) -> bool {
-        true
+        self.completions.len() > 0
     }
 
     fn reap(&mut self, into: &mut [Completion]) -> usize {

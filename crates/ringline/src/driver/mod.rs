@@ -335,7 +335,7 @@ impl<K: Kernel> Driver<K> {
     /// Whether a turn would find completions, as far as that can be told without a system call.
     #[inline]
     pub fn is_ready(&mut self) -> bool {
-        self.submitter.kernel.is_ready()
+        self.submitter.kernel.has_completed()
     }
 
     /// How long until the next timer is due, if one is armed.
