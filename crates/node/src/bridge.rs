@@ -3,7 +3,7 @@
 //! During a turn events are only queued. Between turns they are written to the completion ring as far as it has room;
 //! what does not fit waits here. While something waits, the worker gives the kernel no new receive buffers, and from
 //! [`PENDING_MAX`] on it does not turn at all: the queue cannot grow beyond that and what one more turn brings, however
-//! long JavaScript is busy. Nothing is dropped.
+//! long JavaScript is busy. Nothing is dropped but datagrams (`datagrams.rs`).
 
 mod events;
 mod received;

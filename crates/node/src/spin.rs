@@ -1,7 +1,8 @@
 //! Waiting without sleeping: a ring thread that has a CPU to spare looks for work a while before it blocks.
 //!
 //! To be woken takes a thread some ten microseconds, more than an answer takes on a quiet line. Looking costs the CPU, so
-//! it is done only as long as it pays: after a wait that was short, and until one look was in vain.
+//! it is done only as long as it pays: after a wait that was short, and until one look was in vain. What there is to look at
+//! is the worker's business, and more than a ring knows of: while it looks, JavaScript rings no doorbell.
 
 use std::hint;
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
 //! Waiting awake.
 //!
 //! To fall asleep and to be woken takes a good part of the time in which a fast disk reads, above all in a virtual machine, which
-//! is left and entered for it. A ring that is told to looks for completions instead, for a bounded time, and sleeps then.
+//! is left and entered for it. A ring that is told to looks for completions instead, for a bounded time, and sleeps then. It
+//! sees nothing but its completions: everybody else has to ring its doorbell, as if it slept.
 
 use std::io;
 
