@@ -327,14 +327,19 @@ test.serial("connect: a connection of one's own, refused ones, timeouts, cancell
 
 test.serial('connect amid a shutdown says that the worker has stopped', async (t) => {
   const outcomes: Promise<unknown>[] = []
+  let accepted = 0
   const handler: AsyncEventHandler = {
-    onAccept() {},
+    onAccept() {
+      accepted += 1
+    },
     onClose(conn) {
       outcomes.push(conn.connect('127.0.0.1:1').catch((error: unknown) => error))
     },
   }
   const server = await serve(t, handler)
   for (let count = 0; count < 20; count += 1) (await dial(t, server)).resume()
+  // The kernel connects before the worker accepts; what it has not accepted has no handler to tell.
+  await until(() => accepted === 20)
   await server.shutdown()
   t.is(outcomes.length, 20)
   for (const error of await Promise.all(outcomes)) t.like(error, { code: 'ERR_RINGLINE_WORKER_STOPPED' })
