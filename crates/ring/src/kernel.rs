@@ -94,7 +94,8 @@ pub trait Kernel {
     /// next [`enter`](Kernel::enter), which reports what stands in the way.
     fn submit_now(&mut self);
 
-    /// Submits what is queued and waits as asked. Completions are then collected with [`reap`](Kernel::reap).
+    /// Submits what is queued and waits as asked. Completions are then collected with
+    /// [`next_completion`](Kernel::next_completion).
     ///
     /// # Errors
     ///
@@ -111,9 +112,22 @@ pub trait Kernel {
         let _ = longest_ns;
     }
 
+    /// The oldest completion that has not been taken; none when the completion queue is empty. A wait looks only for
+    /// completions that come after those that were there: take them all before.
+    fn next_completion(&mut self) -> Option<Completion>;
+
     /// Moves completions into `into`, oldest first, and returns how many. Fewer than its length means that the
     /// completion queue is empty.
-    fn reap(&mut self, into: &mut [Completion]) -> usize;
+    fn reap(&mut self, into: &mut [Completion]) -> usize {
+        let mut reaped = 0;
+        while reaped < into.len()
+            && let Some(completion) = self.next_completion()
+        {
+            into[reaped] = completion;
+            reaped += 1;
+        }
+        reaped
+    }
 
     /// Nanoseconds of a monotonic clock.
     fn now(&self) -> u64;

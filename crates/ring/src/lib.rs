@@ -29,6 +29,7 @@ mod limits;
 mod memory;
 mod nvme;
 mod op;
+mod opened;
 mod probe;
 mod queues;
 mod setup;

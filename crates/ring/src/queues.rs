@@ -13,6 +13,7 @@ use io_uring::squeue::{self, Entry128, EntryMarker, Flags, SubmissionQueue};
 use io_uring::{IoUring, Parameters, Submitter};
 
 use crate::descriptors::Descriptors;
+use crate::opened::Opened;
 use crate::{Completion, FileIndex, Op, QueueFull, Tag, submission};
 
 /// Small entries on both sides.
@@ -23,11 +24,11 @@ pub(crate) type Wide = IoUring<Entry128, Entry32>;
 /// The queues of a ring.
 pub(crate) enum Queues {
     /// Small entries and fixed files: what nearly every ring is.
-    Usual(Narrow),
+    Usual(Opened<squeue::Entry, cqueue::Entry>),
     /// Small entries and plain descriptors.
-    Plain(Narrow, Descriptors),
+    Plain(Opened<squeue::Entry, cqueue::Entry>, Descriptors),
     /// Large entries; with plain descriptors where fixed files close late.
-    Wide(Wide, Option<Descriptors>),
+    Wide(Opened<Entry128, Entry32>, Option<Descriptors>),
 }
 
 /// Evaluates an expression on the ring, whichever it is.
@@ -41,6 +42,27 @@ macro_rules! on {
 }
 
 impl Queues {
+    /// The queues of a ring with small entries; `descriptors` where it has no fixed files.
+    pub(crate) fn narrow(ring: Narrow, descriptors: Option<Descriptors>) -> Self {
+        let ring = Opened::new(ring);
+        match descriptors {
+            None => Self::Usual(ring),
+            Some(descriptors) => Self::Plain(ring, descriptors),
+        }
+    }
+
+    /// The queues of a ring with large entries; `descriptors` where it has no fixed files.
+    pub(crate) fn wide(ring: Wide, descriptors: Option<Descriptors>) -> Self {
+        Self::Wide(Opened::new(ring), descriptors)
+    }
+
+    /// Shows the kernel what was submitted and reaped, and takes over what it has taken and completed: before and after
+    /// each system call, and whenever a thread of the kernel's may have been at work.
+    #[inline]
+    pub(crate) fn sync(&mut self) {
+        on!(self, ring => ring.sync());
+    }
+
     /// Stores an operation in the submission queue of a usual ring; of any other, it refuses. The entry is lent to nobody,
     /// so that its fields are written straight into the queue.
     #[inline(always)]
@@ -49,12 +71,12 @@ impl Queues {
         let entry = submission::entry(op, doorbell).user_data(tag.bits());
         // SAFETY: memory that the entry names was promised to stay until the operation has completed, by whoever made
         // the pinned value. The doorbell's descriptor is owned by the owner of the queues.
-        unsafe { ring.submission().push(&entry) }.map_err(|_| QueueFull)
+        unsafe { ring.submissions.push(&entry) }.map_err(|_| QueueFull)
     }
 
     /// Stores an operation in the submission queue, whichever ring it is.
     pub(crate) fn push(&mut self, op: Op, tag: Tag, doorbell: RawFd) -> Result<(), QueueFull> {
-        if on!(&mut *self, ring => ring.submission().is_full()) {
+        if on!(&*self, ring => ring.submissions.is_full()) {
             // A close on plain descriptors happens while its entry is made, so there must be room before.
             return Err(QueueFull);
         }
@@ -63,12 +85,12 @@ impl Queues {
             Self::Plain(ring, descriptors) => {
                 let entry = submission::plain_entry(op, doorbell, descriptors).user_data(tag.bits());
                 // SAFETY: as in `push_usually`; the descriptors stay open until they leave the table.
-                unsafe { ring.submission().push(&entry) }.map_err(|_| QueueFull)
+                unsafe { ring.submissions.push(&entry) }.map_err(|_| QueueFull)
             }
             Self::Wide(ring, descriptors) => {
                 let entry = submission::wide_entry(op, doorbell, descriptors.as_mut()).user_data(tag.bits());
                 // SAFETY: as above.
-                unsafe { ring.submission().push(&entry) }.map_err(|_| QueueFull)
+                unsafe { ring.submissions.push(&entry) }.map_err(|_| QueueFull)
             }
         }
     }
@@ -78,64 +100,68 @@ impl Queues {
         match self {
             Self::Usual(ring) => {
                 let entry = |&(op, tag): &(Op, Tag)| submission::entry(op, doorbell).user_data(tag.bits());
-                store_linked(ring.submission(), links, entry, squeue::Entry::flags)
+                store_linked(&mut ring.submissions, links, entry, squeue::Entry::flags)
             }
             Self::Plain(ring, descriptors) => {
                 let entry =
                     |&(op, tag): &(Op, Tag)| submission::plain_entry(op, doorbell, descriptors).user_data(tag.bits());
-                store_linked(ring.submission(), links, entry, squeue::Entry::flags)
+                store_linked(&mut ring.submissions, links, entry, squeue::Entry::flags)
             }
             Self::Wide(ring, descriptors) => {
                 let entry = |&(op, tag): &(Op, Tag)| {
                     submission::wide_entry(op, doorbell, descriptors.as_mut()).user_data(tag.bits())
                 };
-                store_linked(ring.submission(), links, entry, Entry128::flags)
+                store_linked(&mut ring.submissions, links, entry, Entry128::flags)
             }
         }
     }
 
-    /// Moves completions out of the queue, oldest first; answers how many, and how many of them are not the last of an
-    /// operation that is counted: more follow, or it is a tripwire.
+    /// The oldest completion that has not been taken.
     #[inline(always)]
-    pub(crate) fn reap(&mut self, into: &mut [Completion]) -> (usize, u32) {
+    pub(crate) fn next_completion(&mut self) -> Option<Completion> {
         match self {
-            Self::Usual(ring) | Self::Plain(ring, _) => copy(ring.completion(), into),
-            Self::Wide(ring, _) => copy(ring.completion().map(cqueue::Entry::from), into),
+            Self::Usual(ring) | Self::Plain(ring, _) => ring.completions.next().map(|entry| completion(&entry)),
+            Self::Wide(ring, _) => ring.completions.next().map(|entry| completion(&entry.into())),
         }
     }
 
-    /// Number of operations that are queued and not yet taken by the kernel.
+    /// Number of operations that are queued and that the kernel, as far as is known, has not taken.
     #[inline]
-    pub(crate) fn queued(&mut self) -> u32 {
-        on!(self, ring => ring.submission().len() as u32)
+    pub(crate) fn queued(&self) -> u32 {
+        on!(self, ring => ring.submissions.len() as u32)
     }
 
     /// Whether the completion queue is empty.
     #[inline]
     pub(crate) fn no_completions(&mut self) -> bool {
-        on!(self, ring => ring.completion().is_empty())
+        on!(self, ring => {
+            ring.completions.is_empty() && {
+                ring.completions.sync();
+                ring.completions.is_empty()
+            }
+        })
     }
 
     /// Whether the kernel says that deferred work waits.
     #[inline]
-    pub(crate) fn has_deferred_work(&mut self) -> bool {
-        on!(self, ring => ring.submission().taskrun())
+    pub(crate) fn has_deferred_work(&self) -> bool {
+        on!(self, ring => ring.submissions.taskrun())
     }
 
     /// Whether the kernel keeps completions that found no room.
     #[inline]
-    pub(crate) fn has_overflowed(&mut self) -> bool {
-        on!(self, ring => ring.submission().cq_overflow())
+    pub(crate) fn has_overflowed(&self) -> bool {
+        on!(self, ring => ring.submissions.cq_overflow())
     }
 
     /// Has the kernel ring the registered eventfd when something completes, or not.
-    pub(crate) fn announce(&mut self, on: bool) {
-        on!(self, ring => if on { ring.completion().enable_eventfd() } else { ring.completion().disable_eventfd() });
+    pub(crate) fn announce(&self, on: bool) {
+        on!(self, ring => if on { ring.completions.enable_eventfd() } else { ring.completions.disable_eventfd() });
     }
 
     /// Whether a submission thread sleeps.
-    pub(crate) fn thread_sleeps(&mut self) -> bool {
-        on!(self, ring => ring.submission().need_wakeup())
+    pub(crate) fn thread_sleeps(&self) -> bool {
+        on!(self, ring => ring.submissions.need_wakeup())
     }
 
     /// Calls that are no operations.
@@ -178,20 +204,13 @@ impl AsRawFd for Queues {
 }
 
 #[inline(always)]
-fn copy(entries: impl Iterator<Item = cqueue::Entry>, into: &mut [Completion]) -> (usize, u32) {
-    let (mut count, mut going_on) = (0, 0);
-    for (completion, entry) in into.iter_mut().zip(entries) {
-        *completion =
-            Completion { tag: Tag::from_bits(entry.user_data()), result: entry.result(), flags: entry.flags() };
-        count += 1;
-        going_on += u32::from(completion.more() || completion.tag == Tag::TRIPWIRE);
-    }
-    (count, going_on)
+fn completion(entry: &cqueue::Entry) -> Completion {
+    Completion { tag: Tag::from_bits(entry.user_data()), result: entry.result(), flags: entry.flags() }
 }
 
-/// Stores linked entries. The kernel sees them when the queue is dropped, all at once.
+/// Stores linked entries. The kernel sees them all at once, as everything that is stored between two calls of `sync`.
 fn store_linked<E: EntryMarker>(
-    mut queue: SubmissionQueue<'_, E>,
+    queue: &mut SubmissionQueue<'_, E>,
     links: &[(Op, Tag)],
     mut entry: impl FnMut(&(Op, Tag)) -> E,
     with_flags: fn(E, Flags) -> E,

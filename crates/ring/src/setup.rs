@@ -155,14 +155,13 @@ pub(crate) fn make_queues(settings: &RingSettings) -> Result<(Queues, SetupFlags
         if fixed {
             register_table(&ring.submitter(), settings.files)?;
         }
-        return Ok((Queues::Wide(ring, descriptors), flags));
+        return Ok((Queues::wide(ring, descriptors), flags));
     }
     let (ring, flags) = make(settings)?;
-    if let Some(descriptors) = descriptors {
-        return Ok((Queues::Plain(ring, descriptors), flags));
+    if fixed {
+        register_table(&ring.submitter(), settings.files)?;
     }
-    register_table(&ring.submitter(), settings.files)?;
-    Ok((Queues::Usual(ring), flags))
+    Ok((Queues::narrow(ring, descriptors), flags))
 }
 
 /// Registers a file table of so many empty slots.

@@ -136,6 +136,15 @@ impl Uring {
         }
     }
 
+    /// A completion that has come since the kernel was last asked.
+    #[cold]
+    fn next_arrival(&mut self) -> Option<Completion> {
+        // Completions that have been looked at must not be waited for again.
+        self.inline_ready = 0;
+        self.queues.sync();
+        self.queues.next_completion()
+    }
+
     fn submit(&mut self) -> io::Result<Entered> {
         let queued = self.queues.queued();
         let entered = if self.sqpoll {
@@ -154,6 +163,10 @@ impl Uring {
 
     /// The flag that wakes a submission thread, if there is one that sleeps.
     fn wake_up(&mut self) -> EnterFlags {
+        if self.sqpoll {
+            // What the thread has not been shown it would not be woken for.
+            self.queues.sync();
+        }
         let asleep = self.sqpoll && self.queues.thread_sleeps();
         if asleep { EnterFlags::SQ_WAKEUP } else { EnterFlags::empty() }
     }
@@ -206,6 +219,7 @@ impl Uring {
         timeout_ns: Option<u64>,
     ) -> io::Result<Entered> {
         let flags = flags.bits() | self.enter_flags;
+        self.queues.sync();
         let submitted = match timeout_ns {
             None => io_uring_enter(self.enter_fd, submit, want, flags, std::ptr::null(), 0),
             Some(ns) => {
@@ -215,6 +229,7 @@ impl Uring {
                 io_uring_enter(self.enter_fd, submit, want, flags, (&raw const args).cast(), size_of_val(&args))
             }
         };
+        self.queues.sync();
         match submitted {
             // The kernel does not wait when it could not take everything.
             Ok(count) if count < submit => Ok(Entered::Backpressure),
@@ -293,13 +308,16 @@ impl Kernel for Uring {
         !self.queues.no_completions() || self.is_told_of_work()
     }
 
-    #[inline]
-    fn reap(&mut self, into: &mut [Completion]) -> usize {
-        let (count, going_on) = self.queues.reap(into);
-        self.in_flight -= count as u32 - going_on;
-        // Completions that have been looked at must not be waited for again.
-        self.inline_ready = 0;
-        count
+    #[inline(always)]
+    fn next_completion(&mut self) -> Option<Completion> {
+        let completion = match self.queues.next_completion() {
+            Some(completion) => completion,
+            None => self.next_arrival()?,
+        };
+        if !completion.more() && completion.tag != Tag::TRIPWIRE {
+            self.in_flight -= 1;
+        }
+        Some(completion)
     }
 
     #[inline]

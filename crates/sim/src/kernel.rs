@@ -251,17 +251,12 @@ impl Kernel for SimKernel {
         self.completions.len() > 0
     }
 
-    fn reap(&mut self, into: &mut [Completion]) -> usize {
-        let mut reaped = 0;
-        while reaped < into.len() {
-            let Some(posted) = self.completions.pop() else { break };
-            if let (Some(group), Some(id)) = (posted.group, posted.completion.buffer_id()) {
-                self.groups.reaped(group, id);
-            }
-            into[reaped] = posted.completion;
-            reaped += 1;
+    fn next_completion(&mut self) -> Option<Completion> {
+        let posted = self.completions.pop()?;
+        if let (Some(group), Some(id)) = (posted.group, posted.completion.buffer_id()) {
+            self.groups.reaped(group, id);
         }
-        reaped
+        Some(posted.completion)
     }
 
     fn now(&self) -> u64 {
@@ -332,13 +327,8 @@ impl Kernel for SimKernel {
 
     fn end(&mut self, each: &mut dyn FnMut(Completion)) {
         // What is armed ends with the kernel and names nothing.
-        let mut completions = [Completion { tag: Tag::from_bits(0), result: 0, flags: 0 }; 32];
-        loop {
-            let reaped = self.reap(&mut completions);
-            completions[..reaped].iter().copied().for_each(&mut *each);
-            if reaped < completions.len() {
-                return;
-            }
+        while let Some(completion) = self.next_completion() {
+            each(completion);
         }
     }
 

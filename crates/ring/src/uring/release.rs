@@ -19,7 +19,7 @@ use io_uring::EnterFlags;
 use io_uring::types::CancelBuilder;
 
 use super::Uring;
-use crate::{Completion, Kernel, Tag, setup};
+use crate::{Completion, Kernel, setup};
 
 /// How long dropping a ring waits for the last completions. Cancelled operations complete at once; this is a bound for
 /// a kernel that lost one.
@@ -35,7 +35,9 @@ impl Uring {
         let never_submitted = if self.sqpoll { 0 } else { self.queues.queued().saturating_sub(self.wires_queued) };
         let deadline = self.now() + RELEASE_NS_MAX;
         loop {
-            self.reap_all(each);
+            while let Some(completion) = self.next_completion() {
+                each(completion);
+            }
             if self.in_flight <= never_submitted || self.now() > deadline {
                 return;
             }
@@ -44,17 +46,6 @@ impl Uring {
             let wake = self.wake_up();
             // Deferred work posts the completions. Whatever this answers, the loop looks again, and it is bounded.
             let _ = self.enter_kernel(0, 1, wake | EnterFlags::GETEVENTS, Some(RELEASE_PAUSE_NS));
-        }
-    }
-
-    fn reap_all(&mut self, each: &mut dyn FnMut(Completion)) {
-        let mut completions = [Completion { tag: Tag::from_bits(0), result: 0, flags: 0 }; 32];
-        loop {
-            let reaped = self.reap(&mut completions);
-            completions[..reaped].iter().copied().for_each(&mut *each);
-            if reaped < completions.len() {
-                return;
-            }
         }
     }
 }

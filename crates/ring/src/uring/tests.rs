@@ -9,7 +9,7 @@ fn rings_a_bell(flags: SetupFlags) {
         Err(error) if flags.no_sqarray && error.raw_os_error() == Some(libc::EINVAL) => return,
         ring => ring.unwrap(),
     };
-    let mut ring = Uring::with_queues(Queues::Usual(ring), flags).unwrap();
+    let mut ring = Uring::with_queues(Queues::narrow(ring, None), flags).unwrap();
     let tag = Tag::new(1, 2, 3);
     ring.push(Op::PollDoorbell, tag).unwrap();
     ring.enter(Wait::Poll).unwrap();
@@ -40,7 +40,7 @@ fn sees_a_bell(flags: SetupFlags) {
         Err(error) if flags.no_sqarray && error.raw_os_error() == Some(libc::EINVAL) => return,
         ring => ring.unwrap(),
     };
-    let mut ring = Uring::with_queues(Queues::Usual(ring), flags).unwrap();
+    let mut ring = Uring::with_queues(Queues::narrow(ring, None), flags).unwrap();
     ring.push(Op::PollDoorbell, Tag::new(1, 2, 3)).unwrap();
     ring.enter(Wait::Poll).unwrap();
     assert!(!ring.has_completed(), "{flags:?}: nothing has come yet");

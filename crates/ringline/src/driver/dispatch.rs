@@ -1,60 +1,58 @@
 //! What a completion or a due timer is about, and which operation family handles it.
 
-use ringline_ring::{Completion, Kernel, Op, Tag};
+use ringline_ring::{Completion, Kernel, Op};
 
 use super::kind::Kind;
 use super::{Driver, Due, Host};
 
-/// Completions copied out of the queue at a time: few, because the copies are made room for in every turn.
-const REAP_BATCH: usize = 32;
+/// After so many completions it is looked whether the turn has lasted long enough.
+const COMPLETIONS_PER_LOOK: u64 = 32;
 /// Completions processed in one turn before the host gets to act on them.
-const TURN_COMPLETIONS_MAX: usize = 1024;
+const TURN_COMPLETIONS_MAX: u64 = 1024;
 
 impl<K: Kernel> Driver<K> {
     /// Handles what has completed, as much as one turn may. Answers whether more may be there.
     pub(super) fn process_completions<H: Host<K>>(&mut self, host: &mut H) -> bool {
-        let mut batch = [Completion { tag: Tag::from_bits(0), result: 0, flags: 0 }; REAP_BATCH];
         let started = self.now;
         let mut done = 0;
-        loop {
-            let count = self.submitter.kernel.reap(&mut batch);
-            for completion in &batch[..count] {
-                self.complete(host, *completion);
-                if self.pipes.has_news() {
-                    self.tell_pipes(host);
-                }
-            }
-            done += count;
-            if count < REAP_BATCH {
-                self.metrics.completions += done as u64;
-                return false;
-            }
-            let interval = self.settings.flush_interval_ns;
-            let late = interval > 0 && self.submitter.kernel.now() - started >= interval;
-            if late || done >= TURN_COMPLETIONS_MAX {
-                self.metrics.completions += done as u64;
+        while let Some(completion) = self.submitter.kernel.next_completion() {
+            done += 1;
+            self.complete(host, completion);
+            if done % COMPLETIONS_PER_LOOK == 0 && self.is_long(started, done) {
+                self.metrics.completions += done;
                 return true;
             }
         }
+        self.metrics.completions += done;
+        false
+    }
+
+    /// Whether a turn that has processed so many completions should end.
+    #[inline(never)]
+    fn is_long(&self, started: u64, done: u64) -> bool {
+        let interval = self.settings.flush_interval_ns;
+        done >= TURN_COMPLETIONS_MAX || (interval > 0 && self.submitter.kernel.now() - started >= interval)
     }
 
     #[inline(always)]
     fn complete<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let kind = completion.tag.kind();
-        if kind == Kind::Receive as u8 {
-            self.receive_completed(host, completion);
-        } else if kind == Kind::Send as u8 {
-            self.send_completed(host, completion);
+        let usual = if kind == Kind::Receive as u8 {
+            self.piece_received(host, completion)
         } else {
+            kind == Kind::Send as u8 && self.whole_sent(host, completion)
+        };
+        if !usual {
             self.complete_otherwise(host, completion);
         }
     }
 
-    /// What is neither received nor sent on a connection, so that the loop over those stays short.
+    /// What is not simply received or sent on a connection, so that the loop over that stays short.
     #[inline(never)]
     fn complete_otherwise<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         match Kind::from_number(completion.tag.kind()) {
-            Some(Kind::Receive | Kind::Send) => {}
+            Some(Kind::Receive) => self.receive_completed(host, completion),
+            Some(Kind::Send) => self.send_completed(host, completion),
             Some(Kind::Writable) => self.writable_completed(host, completion),
             Some(Kind::Accept) => self.accept_completed(host, completion),
             Some(Kind::Doorbell) => {
@@ -88,6 +86,9 @@ impl<K: Kernel> Driver<K> {
             // The send in front of it has completed as well.
             Some(Kind::CancelOuter | Kind::Tripwire) => {}
             None => debug_assert!(false, "a completion of no kind: {completion:?}"),
+        }
+        if self.pipes.has_news() {
+            self.tell_pipes(host);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Receiving: one multishot receive per connection into the worker's provided buffers.
 
-use ringline_ring::{Completion, Kernel, Op, Tag};
+use ringline_ring::{Completion, Kernel, Op};
 
 use super::connection::{Phase, Receive};
 use super::kind::Kind;
@@ -157,20 +157,24 @@ impl<K: Kernel> Driver<K> {
         !self.parked.is_empty() && self.buffers.available() > 0
     }
 
+    /// Tells the host of received bytes if they came as usual: into a buffer that the kernel goes on filling, by a receive
+    /// that goes on, for the host. Answers whether they did; if not, nothing is done.
     #[inline(always)]
-    pub(super) fn receive_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
-        if completion.goes_on_receiving()
-            && let Some(buffer) = completion.buffer_id()
-            && let Some(chunk) = self.buffers.take_piece(buffer, completion.result as u32)
-        {
-            return self.chunk_received(host, completion.tag, chunk);
+    pub(super) fn piece_received<H: Host<K>>(&mut self, host: &mut H, completion: Completion) -> bool {
+        let conn = conn_of(completion.tag);
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return false };
+        if connection.phase != Phase::Open || connection.pipe_out != NO_PIPE || !completion.goes_on_receiving() {
+            return false;
         }
-        self.receive_completed_otherwise(host, completion);
+        let Some(buffer) = completion.buffer_id() else { return false };
+        let Some(chunk) = self.buffers.take_piece(buffer, completion.result as u32) else { return false };
+        self.count_received(&chunk);
+        host.received(conn, chunk);
+        true
     }
 
     /// What comes less often: the buffer is full, its bytes have to be copied, the receive has ended.
-    #[inline(never)]
-    fn receive_completed_otherwise<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
+    pub(super) fn receive_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let mut chunk = None;
         if let Some(buffer) = completion.buffer_id() {
             let len = u32::try_from(completion.result).unwrap_or(0);
@@ -183,22 +187,7 @@ impl<K: Kernel> Driver<K> {
         if !completion.more() || completion.result <= 0 {
             return self.receive_interrupted(host, completion, chunk);
         }
-        match chunk {
-            Some(chunk) => self.chunk_received(host, completion.tag, chunk),
-            None => self.bytes_received(host, conn_of(completion.tag), None),
-        }
-    }
-
-    #[inline(always)]
-    fn chunk_received<H: Host<K>>(&mut self, host: &mut H, tag: Tag, chunk: Chunk) {
-        let conn = conn_of(tag);
-        match self.connection(conn) {
-            Some(connection) if connection.phase == Phase::Open && connection.pipe_out == NO_PIPE => {
-                self.count_received(&chunk);
-                host.received(conn, chunk);
-            }
-            _ => self.bytes_received(host, conn, Some(chunk)),
-        }
+        self.bytes_received(host, conn_of(completion.tag), chunk);
     }
 
     #[inline(always)]
@@ -225,7 +214,6 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    #[inline(never)]
     fn bytes_received<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, chunk: Option<Chunk>) {
         let Some(connection) = self.connection(conn) else {
             self.metrics.stale_completions += 1;

@@ -271,11 +271,8 @@ impl<K: Kernel> Driver<K> {
         self.advance(host, conn);
     }
 
-    #[inline(always)]
     pub(super) fn send_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
-        if !self.whole_sent(host, completion)
-            && let Some(conn) = self.completed(completion)
-        {
+        if let Some(conn) = self.completed(completion) {
             self.send_finished(host, conn, completion.result);
         }
     }
@@ -283,7 +280,7 @@ impl<K: Kernel> Driver<K> {
     /// Takes the first piece off the queue if it is the usual: it was alone in the send, and the kernel has taken all of
     /// it. Answers whether it was; if not, nothing is done.
     #[inline(always)]
-    fn whole_sent<H: Host<K>>(&mut self, host: &mut H, completion: Completion) -> bool {
+    pub(super) fn whole_sent<H: Host<K>>(&mut self, host: &mut H, completion: Completion) -> bool {
         let (conn, result) = (conn_of(completion.tag), completion.result);
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return false };
         let plain = connection.pipe_in == NO_PIPE && !connection.chained && connection.gather.is_none();

@@ -45,8 +45,8 @@ impl Kernel for Reluctant {
         self.kernel.has_completed()
     }
 
-    fn reap(&mut self, into: &mut [Completion]) -> usize {
-        self.kernel.reap(into)
+    fn next_completion(&mut self) -> Option<Completion> {
+        self.kernel.next_completion()
     }
 
     fn now(&self) -> u64 {

@@ -75,18 +75,16 @@ impl Kernel for Meddler {
         self.kernel.has_completed()
     }
 
-    fn reap(&mut self, into: &mut [Completion]) -> usize {
+    fn next_completion(&mut self) -> Option<Completion> {
         let mut meddling = self.meddling.borrow_mut();
         if let Some(forged) = meddling.forged.pop_front() {
-            into[0] = forged;
-            let (_, rest) = into.split_at_mut(1);
-            return 1 + self.kernel.reap(rest);
+            return Some(forged);
         }
-        let reaped = self.kernel.reap(into);
+        let mut completion = self.kernel.next_completion()?;
         if let Some(change) = meddling.change {
-            into[..reaped].iter_mut().for_each(change);
+            change(&mut completion);
         }
-        reaped
+        Some(completion)
     }
 
     fn now(&self) -> u64 {
