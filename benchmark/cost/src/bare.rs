@@ -86,7 +86,7 @@ impl Server {
         let (_listener, server) = self.driver.listen(([127, 0, 0, 1], 0).into())?;
         self.driver.accept();
         let mut script = Script::new(vec![Scenario { name, connections: CONNECTIONS }], server)?;
-        while ringline_cost_aside(&mut script, *self.driver.metrics())? {
+        while ringline_cost_aside(&mut script, self.driver.metrics())? {
             self.driver.turn(&mut self.news, Wait::Poll)?;
             self.answer();
         }

@@ -123,7 +123,7 @@ impl Server {
                 closed: host.closed.iter().map(|(_, error)| *error).collect(),
                 open: driver.open_connections(),
                 slabs_held: driver.slabs_held(),
-                metrics: *driver.metrics(),
+                metrics: driver.metrics(),
             }
         });
         let (address, doorbell, tid) = started.recv_timeout(Duration::from_secs(5)).expect("the driver starts");

@@ -193,7 +193,7 @@ fn datagrams_that_a_peer_has_joined_arrive_one_each_in_order_and_together() {
         let bytes: Vec<u8> = (0..65_000_u32).map(|index| (index * 7 % 251) as u8).collect();
         // Pieces of one size, the last of a run shorter, as few and as many as the kernel takes, and between them single ones.
         for (len, size) in [(100, 10), (105, 10), (11, 10), (1, 10), (64, 1), (64 * 1000 + 9, 1016), (2904, 1452)] {
-            let before = *bench.driver.metrics();
+            let before = bench.driver.metrics();
             bench.peer.send_to(&[], bench.address).unwrap();
             send_cut(&bench.peer, bench.address, &bytes[..len], size as libc::c_int);
             send_cut(&bench.peer, bench.address, b"end", 0);

@@ -404,8 +404,9 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// Counters since the start.
-    pub fn metrics(&self) -> &Metrics {
-        &self.metrics
+    pub fn metrics(&self) -> Metrics {
+        let (bytes_received, chunks) = self.buffers.arrived();
+        Metrics { bytes_received, chunks, ..self.metrics }
     }
 
     /// The kernel, for tests that hold the other end of it.

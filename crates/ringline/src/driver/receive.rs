@@ -167,8 +167,7 @@ impl<K: Kernel> Driver<K> {
             return false;
         }
         let Some(buffer) = completion.buffer_id() else { return false };
-        let Some(chunk) = self.buffers.take_piece(buffer, completion.result as u32) else { return false };
-        self.count_received(&chunk);
+        let chunk = self.buffers.take_piece(buffer, completion.result as u32);
         host.received(conn, chunk);
         true
     }
@@ -188,12 +187,6 @@ impl<K: Kernel> Driver<K> {
             return self.receive_interrupted(host, completion, chunk);
         }
         self.bytes_received(host, conn_of(completion.tag), chunk);
-    }
-
-    #[inline(always)]
-    fn count_received(&mut self, chunk: &Chunk) {
-        self.metrics.chunks += 1;
-        self.metrics.bytes_received += u64::from(chunk.len);
     }
 
     /// A receive has ended, though it may be armed again, or brought no bytes.
@@ -225,7 +218,6 @@ impl<K: Kernel> Driver<K> {
         let pipe = connection.pipe_out;
         match chunk {
             Some(chunk) => {
-                self.count_received(&chunk);
                 let left = if pipe == NO_PIPE { Some(chunk) } else { self.pass_on(pipe, chunk) };
                 if let Some(chunk) = left {
                     host.received(conn, chunk);

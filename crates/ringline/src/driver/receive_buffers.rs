@@ -21,13 +21,13 @@ const BULK_SLAB_BYTES_MAX: u64 = 512 * 1024;
 const BULK_SLABS_MIN: u64 = 8;
 
 /// Traffic is looked at after so many bytes.
-const JUDGED_BYTES: u32 = SLAB_BYTES;
+const JUDGED_BYTES: u64 = SLAB_BYTES as u64;
 
 /// It is bulk when those came in pieces that were at least so long on the average ...
-const BULK_PIECE_BYTES: u32 = 8 * 1024;
+const BULK_PIECE_BYTES: u64 = 8 * 1024;
 
 /// ... and no longer when they are shorter than this.
-const MESSAGE_PIECE_BYTES: u32 = 4 * 1024;
+const MESSAGE_PIECE_BYTES: u64 = 4 * 1024;
 
 /// Bytes of slabs that the kernel has at a time, when they come back soon: it takes all of them in turn, so that all take
 /// part in the working set of the cache.
@@ -39,38 +39,47 @@ const PROVIDE_BATCH_MAX: usize = 64;
 /// The buffer group and what its identifiers stand for.
 pub(super) struct ReceiveBuffers {
     group: u16,
-    /// What the kernel writes into.
-    ring: Slabs,
+    /// What every chunk that leaves this file lies in, and what the kernel writes into unless there is staging.
+    slabs: Slabs,
+    /// Where the kernel writes if received bytes are copied.
+    staging: Option<Staging>,
     /// The slab behind each identifier that the kernel holds.
     posted: Vec<u32>,
     /// Bytes of these slabs, and how many they may be.
     posted_bytes: u64,
     posted_bytes_max: u64,
     free_ids: Vec<u16>,
-    traffic: Judged,
-    /// What received bytes are copied into, if they are; every chunk that leaves this file is then one of these.
-    copies: Option<Copies>,
+    arrived: Arrived,
     held_back: bool,
 }
 
-struct Copies {
-    slabs: Slabs,
+/// Small buffers, each of which a receive uses up.
+struct Staging {
+    buffers: Slabs,
+    /// The slab that their bytes are being copied into.
     filling: Option<u32>,
 }
 
-/// What arrives, by the length of its pieces.
-struct Judged {
+/// What has arrived, and what it is by the length of its pieces.
+struct Arrived {
+    bytes: u64,
+    pieces: u64,
     traffic: Traffic,
-    bytes: u32,
-    pieces: u32,
+    /// How much it was when it was last judged.
+    judged: (u64, u64),
+    /// It is judged again at so many bytes.
+    judged_next: u64,
 }
 
-impl Judged {
+impl Arrived {
+    const NOTHING: Self =
+        Self { bytes: 0, pieces: 0, traffic: Traffic::Messages, judged: (0, 0), judged_next: JUDGED_BYTES };
+
     #[inline(always)]
     fn count(&mut self, len: u32) {
-        self.bytes += len;
+        self.bytes += u64::from(len);
         self.pieces += 1;
-        if self.bytes >= JUDGED_BYTES {
+        if self.bytes >= self.judged_next {
             self.judge();
         }
     }
@@ -81,8 +90,10 @@ impl Judged {
             Traffic::Messages => BULK_PIECE_BYTES,
             Traffic::Bulk => MESSAGE_PIECE_BYTES,
         };
-        self.traffic = if self.bytes / self.pieces >= least { Traffic::Bulk } else { Traffic::Messages };
-        (self.bytes, self.pieces) = (0, 0);
+        let (bytes, pieces) = (self.bytes - self.judged.0, self.pieces - self.judged.1);
+        self.traffic = if bytes / pieces >= least { Traffic::Bulk } else { Traffic::Messages };
+        self.judged = (self.bytes, self.pieces);
+        self.judged_next = self.bytes + JUDGED_BYTES;
     }
 }
 
@@ -123,19 +134,18 @@ impl ReceiveBuffers {
         kernel.create_buffer_group(group, entries, incremental)?;
         let posted_bytes_max = u64::from(entries) * u64::from(size);
         let bulk_size = bulk_slab_size(posted_bytes_max, size.max(SLAB_BYTES));
-        let copies = (for_keeps && !incremental).then(|| Copies {
-            slabs: Slabs::with_bulk(size.max(SLAB_BYTES), bulk_size, kernel.doorbell()),
-            filling: None,
-        });
+        let staged = for_keeps && !incremental;
+        let (slab_size, in_bulk) = if staged { (size.max(SLAB_BYTES), true) } else { (size, incremental) };
+        let staging = staged.then(|| Staging { buffers: Slabs::new(size, kernel.doorbell()), filling: None });
         let mut this = Self {
             group,
-            ring: Slabs::with_bulk(size, bulk_size.filter(|_| incremental), kernel.doorbell()),
+            slabs: Slabs::with_bulk(slab_size, bulk_size.filter(|_| in_bulk), kernel.doorbell()),
+            staging,
             posted: vec![u32::MAX; entries as usize],
             posted_bytes: 0,
             posted_bytes_max,
             free_ids: (0..entries).rev().collect(),
-            traffic: Judged { traffic: Traffic::Messages, bytes: 0, pieces: 0 },
-            copies,
+            arrived: Arrived::NOTHING,
             held_back: false,
         };
         this.replenish(kernel);
@@ -163,7 +173,7 @@ impl ReceiveBuffers {
     /// Whether the ring may hold one more slab of what is needed now.
     #[inline]
     fn has_room(&self) -> bool {
-        self.posted_bytes + u64::from(self.ring.slab_size(self.traffic.traffic)) <= self.posted_bytes_max
+        self.posted_bytes + u64::from(self.buffers().slab_size(self.arrived.traffic)) <= self.posted_bytes_max
     }
 
     /// While held back, no buffer goes to the kernel, so that receiving stops when those it has are full.
@@ -178,12 +188,13 @@ impl ReceiveBuffers {
             let mut filled = 0;
             while filled < PROVIDE_BATCH_MAX && self.has_room() {
                 let Some(&id) = self.free_ids.last() else { break };
-                let Some(slab) = self.ring.take(self.traffic.traffic) else { break };
+                let traffic = self.arrived.traffic;
+                let Some(slab) = self.buffers_mut().take(traffic) else { break };
                 self.free_ids.pop();
                 self.posted[id as usize] = slab;
-                let len = self.ring.size_of(slab);
+                let len = self.buffers().size_of(slab);
                 self.posted_bytes += u64::from(len);
-                batch[filled] = ProvidedBuffer { id, address: self.ring.address(slab), len };
+                batch[filled] = ProvidedBuffer { id, address: self.buffers().address(slab), len };
                 filled += 1;
             }
             if filled == 0 {
@@ -195,59 +206,74 @@ impl ReceiveBuffers {
         }
     }
 
-    /// Accounts for bytes in a buffer that the kernel goes on filling. None when they have to be copied, and then nothing was
-    /// done: see [`take`](Self::take).
+    /// Accounts for bytes in a buffer that the kernel goes on filling, which it does only where there is no staging.
     #[inline(always)]
-    pub(super) fn take_piece(&mut self, id: u16, len: u32) -> Option<Chunk> {
-        if self.copies.is_some() {
-            return None;
-        }
-        self.traffic.count(len);
-        Some(self.ring.fill(self.posted[id as usize], len))
+    pub(super) fn take_piece(&mut self, id: u16, len: u32) -> Chunk {
+        debug_assert!(self.staging.is_none(), "buffers that are staged are used up at once");
+        self.arrived.count(len);
+        self.slabs.fill(self.posted[id as usize], len)
     }
 
     /// Accounts for a completion that names a buffer.
     pub(super) fn take(&mut self, id: u16, len: u32, more: bool) -> Taken {
         let slab = self.posted[id as usize];
-        let chunk = (len > 0).then(|| self.ring.fill(slab, len));
-        self.traffic.count(len);
+        let chunk = (len > 0).then(|| self.buffers_mut().fill(slab, len));
+        if len > 0 {
+            self.arrived.count(len);
+        }
         let mut retired = None;
         if !more {
             self.posted[id as usize] = u32::MAX;
-            self.posted_bytes -= u64::from(self.ring.size_of(slab));
+            self.posted_bytes -= u64::from(self.buffers().size_of(slab));
             self.free_ids.push(id);
-            self.ring.retire(slab);
+            self.buffers_mut().retire(slab);
             retired = Some(slab);
         }
-        if self.copies.is_some() { self.copy_out(chunk) } else { Taken { chunk, retired } }
+        if self.staging.is_some() { self.copy_out(chunk) } else { Taken { chunk, retired } }
     }
 
-    /// Moves a chunk out of the ring's buffer into a slab that may be held for long.
+    /// Moves a chunk out of a small buffer into a slab that may be held for long.
     fn copy_out(&mut self, chunk: Option<Chunk>) -> Taken {
-        let (Some(source), Some(copies)) = (chunk, self.copies.as_mut()) else {
+        let (Some(source), Some(staging)) = (chunk, self.staging.as_mut()) else {
             return Taken { chunk: None, retired: None };
         };
-        let full = copies.filling.filter(|&slab| copies.slabs.room(slab) < source.len);
+        let full = staging.filling.filter(|&slab| self.slabs.room(slab) < source.len);
         if let Some(slab) = full {
-            copies.slabs.retire(slab);
-            copies.filling = None;
+            self.slabs.retire(slab);
+            staging.filling = None;
         }
-        copies.filling = copies.filling.or_else(|| copies.slabs.take(self.traffic.traffic));
-        let chunk = copies.filling.map(|slab| copies.slabs.append(slab, self.ring.bytes(&source)));
-        self.ring.release(source);
+        staging.filling = staging.filling.or_else(|| self.slabs.take(self.arrived.traffic));
+        let chunk = staging.filling.map(|slab| self.slabs.append(slab, staging.buffers.bytes(&source)));
+        staging.buffers.release(source);
         Taken { chunk, retired: full }
     }
 
-    /// The slabs that chunks of the outside world lie in.
+    /// Bytes that have arrived, and in how many pieces.
+    pub(super) fn arrived(&self) -> (u64, u64) {
+        (self.arrived.bytes, self.arrived.pieces)
+    }
+
+    /// The slabs that chunks lie in.
     #[inline]
     pub(super) fn slabs(&self) -> &Slabs {
-        self.copies.as_ref().map_or(&self.ring, |copies| &copies.slabs)
+        &self.slabs
     }
 
     /// As [`slabs`](Self::slabs), to count holders.
     #[inline]
     pub(super) fn slabs_mut(&mut self) -> &mut Slabs {
-        self.copies.as_mut().map_or(&mut self.ring, |copies| &mut copies.slabs)
+        &mut self.slabs
+    }
+
+    /// What the kernel writes into.
+    #[inline]
+    fn buffers(&self) -> &Slabs {
+        self.staging.as_ref().map_or(&self.slabs, |staging| &staging.buffers)
+    }
+
+    #[inline]
+    fn buffers_mut(&mut self) -> &mut Slabs {
+        self.staging.as_mut().map_or(&mut self.slabs, |staging| &mut staging.buffers)
     }
 }
 
@@ -257,10 +283,10 @@ mod tests {
 
     #[test]
     fn traffic_is_bulk_while_its_pieces_are_large() {
-        let mut judged = Judged { traffic: Traffic::Messages, bytes: 0, pieces: 0 };
+        let mut arrived = Arrived::NOTHING;
         let mut after = |count, len| {
-            (0..count).for_each(|_| judged.count(len));
-            judged.traffic
+            (0..count).for_each(|_| arrived.count(len));
+            arrived.traffic
         };
         assert_eq!(after(3, 16_384), Traffic::Messages, "too few to tell");
         assert_eq!(after(1, 16_384), Traffic::Bulk);

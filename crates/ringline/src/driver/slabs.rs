@@ -47,6 +47,8 @@ impl Chunk {
 
 struct Slab {
     shared: Arc<Shared>,
+    /// The first byte of the memory, which every message needs.
+    start: *mut u8,
     /// Chunks that are still out.
     chunks: u32,
     /// How far the slab has been written.
@@ -153,7 +155,8 @@ impl Slabs {
         let number = self.slabs.len() as u32;
         let memory = self.stock(traffic).grow()?;
         let shared = Arc::new(Shared::new(memory, number, Arc::clone(&self.returned)));
-        self.slabs.push(Slab { shared, chunks: 0, filled: 0, generation: 0, state: State::Free, traffic });
+        let start = shared.memory.as_ptr();
+        self.slabs.push(Slab { shared, start, chunks: 0, filled: 0, generation: 0, state: State::Free, traffic });
         Some(number)
     }
 
@@ -170,7 +173,7 @@ impl Slabs {
     /// The memory of a slab.
     #[inline]
     pub(super) fn address(&self, number: u32) -> *mut u8 {
-        self.slabs[number as usize].shared.memory.as_ptr()
+        self.slabs[number as usize].start
     }
 
     /// Bytes of a slab.
@@ -263,7 +266,7 @@ impl Slabs {
     /// were borrowed from.
     pub(super) fn chunk_of(&mut self, number: u32, bytes: &[u8]) -> Option<Chunk> {
         let slab = self.slabs.get_mut(number as usize)?;
-        let offset = bytes.as_ptr().addr().checked_sub(slab.shared.memory.as_ptr().addr())?;
+        let offset = bytes.as_ptr().addr().checked_sub(slab.start.addr())?;
         let held = slab.chunks > 0 || slab.shared.is_held();
         if !held || slab.state == State::Free || offset + bytes.len() > slab.filled as usize {
             return None;
@@ -275,10 +278,10 @@ impl Slabs {
     /// The bytes of a chunk.
     #[inline(always)]
     pub(super) fn bytes(&self, chunk: &Chunk) -> &[u8] {
-        let memory = &self.slabs[chunk.slab as usize].shared.memory;
+        let start = self.slabs[chunk.slab as usize].start;
         // SAFETY: a chunk lies in the written part of its slab, which is not written again, nor unmapped, while the
         // chunk is counted; the borrow of the table keeps the chunk from being released meanwhile.
-        unsafe { std::slice::from_raw_parts(memory.as_ptr().add(chunk.offset as usize), chunk.len as usize) }
+        unsafe { std::slice::from_raw_parts(start.add(chunk.offset as usize), chunk.len as usize) }
     }
 
     /// A handle on the slab of a chunk.

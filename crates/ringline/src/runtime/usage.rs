@@ -57,5 +57,5 @@ pub fn worker_usage() -> Result<WorkerUsage, Error> {
 ///
 /// [`Error::OutsideWorker`] when the calling thread is not in a worker's turn.
 pub fn worker_metrics() -> Result<Metrics, Error> {
-    with_worker(|inner| *inner.driver.metrics()).ok_or(Error::OutsideWorker)
+    with_worker(|inner| inner.driver.metrics()).ok_or(Error::OutsideWorker)
 }
