@@ -113,16 +113,15 @@ impl<K: Kernel> Driver<K> {
     ///
     /// When every slot is taken, or the peer has gone again. The socket is closed.
     pub fn adopt(&mut self, socket: K::Socket) -> Result<ConnToken, AdoptError> {
-        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        let Some((slot, generation)) = self.connections.insert(Connection::open(unknown)) else {
+        let Some((slot, generation)) = self.connections.insert(Connection::open()) else {
             self.metrics.refused += 1;
             return Err(AdoptError::Full);
         };
         let conn = ConnToken::from_parts(slot, generation);
         match self.submitter.kernel.adopt(super::file_of(conn), &socket) {
             Ok(peer) => {
-                if let Some(connection) = self.connection(conn) {
-                    connection.peer = peer.into();
+                if let Some(connection) = self.connections.get_mut(slot, generation) {
+                    connection.peer = self.peers.insert(slot, peer);
                     connection.socket = Some(socket);
                 }
                 self.metrics.accepted += 1;

@@ -6,7 +6,7 @@ use std::io;
 
 use ringline_ring::{Completion, Kernel, Op, Tag};
 
-use super::connection::{Fin, Phase, Receive, Sending};
+use super::connection::{Phase, Receive, Sending};
 use super::kind::Kind;
 use super::pipe::PipeEnd;
 use super::{ConnToken, Driver, Due, Host, conn_of, file_of};
@@ -22,14 +22,13 @@ impl<K: Kernel> Driver<K> {
     pub fn shutdown_write(&mut self, conn: ConnToken) -> bool {
         match self.connection(conn) {
             Some(connection) if connection.phase == Phase::Open => {
-                if connection.fin == Fin::No {
-                    connection.fin = Fin::Wanted;
-                    let pipe = connection.pipe_in;
-                    self.end_unfinished(pipe, PipeEnd::TargetFailed(0));
-                    self.touch(conn);
-                }
+                connection.phase = Phase::Finishing;
+                let pipe = connection.rare().pipe_in;
+                self.end_unfinished(pipe, PipeEnd::TargetFailed(0));
+                self.touch(conn);
                 true
             }
+            Some(connection) => connection.phase == Phase::Finishing,
             _ => false,
         }
     }
@@ -39,7 +38,7 @@ impl<K: Kernel> Driver<K> {
     /// False when the token is stale or the connection is closed already.
     pub fn close(&mut self, conn: ConnToken) -> bool {
         match self.connection(conn) {
-            Some(connection) if connection.phase == Phase::Open => {
+            Some(connection) if connection.is_open() => {
                 connection.phase = Phase::Flushing;
                 // From now on the peer's bytes are discarded: it may have to get rid of them before it reads.
                 connection.receive_wanted = true;
@@ -72,10 +71,10 @@ impl<K: Kernel> Driver<K> {
                 }
             }
             Phase::Closing => {}
-            Phase::Open | Phase::Flushing | Phase::Lingering => {
-                connection.error = error.map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO)) as u16;
+            Phase::Open | Phase::Finishing | Phase::Flushing | Phase::Lingering => {
+                let errno = error.map_or(0, |error| error.raw_os_error().unwrap_or(libc::EIO));
+                connection.change_rare(|rare| rare.error = errno as u16);
                 connection.phase = Phase::Ending;
-                let errno = connection.error.into();
                 self.end_pipes_of(conn, errno, false);
                 self.touch(conn);
             }
@@ -88,12 +87,18 @@ impl<K: Kernel> Driver<K> {
         self.linger_ns = SHUTDOWN_LINGER_NS;
     }
 
-    /// Submits what comes next for a connection that stood on the list.
-    #[inline]
-    pub(super) fn advance_dirty<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
-        if !self.send_one(host, conn) {
-            self.advance(host, conn);
+    /// Submits what comes next for the connections on the list.
+    #[inline(never)]
+    pub(super) fn advance_dirty<H: Host<K>>(&mut self, host: &mut H) {
+        let mut index = 0;
+        // It may grow meanwhile.
+        while let Some(&conn) = self.dirty.get(index) {
+            index += 1;
+            if !self.send_one(host, conn) {
+                self.advance(host, conn);
+            }
         }
+        self.dirty.clear();
     }
 
     /// Submits what comes next for a connection.
@@ -102,27 +107,25 @@ impl<K: Kernel> Driver<K> {
             let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
             match connection.phase {
                 Phase::Connecting | Phase::Closing => return,
-                Phase::Open | Phase::Flushing => {
+                Phase::Open | Phase::Finishing | Phase::Flushing => {
                     if connection.sending != Sending::Idle {
                         return;
                     }
                     if !connection.queue.is_empty() {
                         return self.start_send(host, conn);
                     }
-                    let closing = connection.phase == Phase::Flushing;
-                    match connection.fin {
-                        Fin::No if !closing => return,
+                    match (connection.phase, connection.fin_sent) {
+                        (Phase::Open, _) | (Phase::Finishing, true) => return,
+                        (Phase::Flushing, true) => self.begin_linger(conn),
                         // The peer has finished, too: closing the file sends the FIN.
-                        Fin::No | Fin::Wanted if closing && connection.receive == Receive::Ended => {
+                        (Phase::Flushing, false) if connection.receive == Receive::Ended => {
                             connection.phase = Phase::Ending;
                         }
-                        Fin::No | Fin::Wanted => {
-                            connection.fin = Fin::Done;
+                        (_, _) => {
+                            connection.fin_sent = true;
                             // ENOTCONN: the peer has reset the connection, which the receive reports.
                             let _ = connection.socket.as_ref().map(|s| self.submitter.kernel.shutdown_write(s));
                         }
-                        Fin::Done if !closing => return,
-                        Fin::Done => self.begin_linger(conn),
                     }
                 }
                 Phase::Lingering => {
@@ -142,13 +145,14 @@ impl<K: Kernel> Driver<K> {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         connection.phase = Phase::Lingering;
         if connection.receive != Receive::Ended {
-            connection.timer = Some(self.timers.arm(deadline, Due::Linger(conn)));
+            let timer = self.timers.arm(deadline, Due::Linger(conn));
+            connection.change_rare(|rare| rare.timer = Some(timer));
         }
     }
 
     pub(super) fn linger_over<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         if let Some(connection) = self.connection(conn) {
-            connection.timer = None;
+            connection.take_timer();
             if connection.phase == Phase::Lingering {
                 connection.phase = Phase::Ending;
                 self.advance(host, conn);
@@ -164,11 +168,11 @@ impl<K: Kernel> Driver<K> {
             self.drop_queue(host, conn);
         }
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
-        if let Some(timer) = connection.timer.take() {
+        if let Some(timer) = connection.take_timer() {
             self.timers.cancel(timer);
         }
         let cancel_receive = connection.receive == Receive::Armed { cancelled: false };
-        let chain_in_flight = connection.chained && connection.sending == Sending::InFlight;
+        let chain_in_flight = connection.rare().chained && connection.sending == Sending::InFlight;
         let cancel_poll = connection.sending == Sending::Blocked { cancelled: false };
         if cancel_receive {
             connection.receive = Receive::Armed { cancelled: true };
@@ -179,7 +183,7 @@ impl<K: Kernel> Driver<K> {
         if connection.receive == Receive::Parked {
             connection.receive = Receive::Ended;
         }
-        if connection.operations == 0 {
+        if connection.operations == 0 && connection.sending != Sending::InFlight {
             connection.phase = Phase::Closing;
             connection.socket = None;
             return self.submit(Op::Close { file: file_of(conn) }, Kind::Close, conn);
@@ -204,8 +208,8 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn fail<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, errno: i32) {
         let Some(connection) = self.connection(conn) else { return };
         match connection.phase {
-            Phase::Open | Phase::Flushing => {
-                connection.error = errno as u16;
+            Phase::Open | Phase::Finishing | Phase::Flushing => {
+                connection.change_rare(|rare| rare.error = errno as u16);
                 connection.phase = Phase::Ending;
                 self.end_pipes_of(conn, errno, false);
             }
@@ -226,8 +230,10 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn close_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let Some(conn) = self.completed(completion) else { return };
         let Some(connection) = self.connections.remove(conn.slot(), conn.generation()) else { return };
+        self.peers.remove(conn.slot(), connection.peer);
         if connection.announced {
-            let error = (connection.error != 0).then(|| io::Error::from_raw_os_error(connection.error.into()));
+            let errno = connection.rare().error;
+            let error = (errno != 0).then(|| io::Error::from_raw_os_error(errno.into()));
             host.closed(conn, error);
         }
     }

@@ -13,7 +13,7 @@ use ringline_ring::{Completion, Kernel, Op, PinnedMessage, Tag};
 use super::connection::{Receive, Sending};
 use super::kind::Kind;
 use super::send::Gather;
-use super::{ConnToken, Driver, Host, file_of};
+use super::{ConnToken, Driver, Host, conn_of, file_of};
 
 /// Links of a chain at most.
 pub const CHAIN_LINKS_MAX: usize = 64;
@@ -98,7 +98,7 @@ impl<K: Kernel> Driver<K> {
     /// Keeps the bytes that were queued last to themselves: what is queued next does not share their slot.
     pub fn seal(&mut self, conn: ConnToken) {
         if let Some(connection) = self.connection(conn) {
-            connection.tail_in_flight = true;
+            connection.tail_sealed = true;
         }
     }
 
@@ -116,7 +116,7 @@ impl<K: Kernel> Driver<K> {
     pub fn chain(&mut self, conn: ConnToken, begin: u64, ends: Vec<u64>) {
         let Some(connection) = self.connection(conn) else { return };
         assert_eq!(ends.last(), Some(&connection.queued), "a chain is made of what was queued last");
-        connection.chained = true;
+        connection.change_rare(|rare| rare.chained = true);
         self.chains.by_slot.entry(conn.slot()).or_default().waiting.push_back(Chain { begin, ends });
     }
 
@@ -144,8 +144,7 @@ impl<K: Kernel> Driver<K> {
         }
         connection.sending = Sending::InFlight;
         connection.in_flight = bytes as u32;
-        connection.tail_in_flight = connection.queued == chain.begin + bytes;
-        connection.operations += links.len() as u8;
+        connection.tail_sealed = connection.queued == chain.begin + bytes;
         chained.active = Some(Active { pending: links.len(), sent: 0, error: 0, gathers, cancelled: false });
         self.metrics.sends += links.len() as u64;
         self.submitter.push_chain(links);
@@ -171,13 +170,17 @@ impl<K: Kernel> Driver<K> {
         if self.chains.by_slot.get(&conn.slot()).is_some_and(done) {
             self.chains.by_slot.remove(&conn.slot());
             if let Some(connection) = self.connection(conn) {
-                connection.chained = false;
+                connection.change_rare(|rare| rare.chained = false);
             }
         }
     }
 
     pub(super) fn chain_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
-        let Some(conn) = self.completed(completion) else { return };
+        let conn = conn_of(completion.tag);
+        if self.connection(conn).is_none() {
+            self.metrics.stale_completions += 1;
+            return;
+        }
         let Some(chained) = self.chains.by_slot.get_mut(&conn.slot()) else { return };
         let Some(active) = &mut chained.active else { return };
         active.pending -= 1;

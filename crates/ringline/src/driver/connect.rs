@@ -26,8 +26,7 @@ impl<K: Kernel> Driver<K> {
     ///
     /// When there is no slot, or no socket.
     pub fn connect(&mut self, peer: SocketAddr, timeout: Option<Duration>) -> Result<ConnToken, ConnectError> {
-        let placeholder = Connection::connecting(peer);
-        let (slot, generation) = self.connections.insert(placeholder).ok_or(ConnectError::Full)?;
+        let (slot, generation) = self.connections.insert(Connection::connecting()).ok_or(ConnectError::Full)?;
         let conn = ConnToken::from_parts(slot, generation);
         let socket = match self.submitter.kernel.open_stream(file_of(conn), peer, &self.settings.sockets) {
             Ok(socket) => socket,
@@ -44,9 +43,10 @@ impl<K: Kernel> Driver<K> {
         let connecting = Box::new(Connecting { address: SocketAddress::from(peer), given_up: None });
         // SAFETY: the box stays in the table until `connect_completed`.
         let address = unsafe { PinnedAddress::new(&raw const connecting.address) };
-        if let Some(connection) = self.connection(conn) {
+        if let Some(connection) = self.connections.get_mut(slot, generation) {
+            connection.peer = self.peers.insert(slot, peer);
             connection.socket = Some(socket);
-            connection.timer = timer;
+            connection.change_rare(|rare| rare.timer = timer);
         }
         self.connecting.insert(conn, connecting);
         self.submit(Op::Connect { file: file_of(conn), address }, Kind::Connect, conn);
@@ -76,7 +76,7 @@ impl<K: Kernel> Driver<K> {
 
     pub(super) fn connect_timed_out<H: Host<K>>(&mut self, _host: &mut H, conn: ConnToken) {
         if let Some(connection) = self.connection(conn) {
-            connection.timer = None;
+            connection.take_timer();
             if connection.phase == Phase::Connecting {
                 self.give_up_connect(conn, Some(GivenUp::TimedOut));
             }
@@ -86,7 +86,7 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn connect_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let Some(conn) = self.completed(completion) else { return };
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
-        if let Some(timer) = connection.timer.take() {
+        if let Some(timer) = connection.take_timer() {
             self.timers.cancel(timer);
         }
         let Some(connecting) = self.connecting.remove(&conn) else { return };

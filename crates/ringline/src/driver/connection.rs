@@ -4,12 +4,10 @@
 //! freed only when its file is closed and no operation of it is in flight, so a late completion cannot meet a new
 //! occupant; the generation in every tag stands behind that as a second check.
 
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
-
 use ringline_ring::SocketAddress;
 
+use super::peers::Peer;
 use super::pipe::NO_PIPE;
-use super::send::Gather;
 use super::send_queue::SendQueue;
 use super::timers::TimerId;
 
@@ -20,6 +18,8 @@ pub(super) enum Phase {
     Connecting,
     /// Bytes flow.
     Open,
+    /// Shut down for writing: what is queued goes out, then FIN. Bytes still come.
+    Finishing,
     /// Closed from this side: what is queued goes out, then FIN.
     Flushing,
     /// FIN is out; the peer's bytes are discarded until its FIN, for a limited time. Closing earlier would make the
@@ -57,17 +57,6 @@ pub(super) enum Sending {
     Waiting,
 }
 
-/// The FIN of this side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fin {
-    /// Nobody asked for it.
-    No,
-    /// It is to follow the last queued byte.
-    Wanted,
-    /// It is out.
-    Done,
-}
-
 /// Why a connect is being given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GivenUp {
@@ -84,46 +73,40 @@ pub(super) struct Connecting {
     pub(super) given_up: Option<GivenUp>,
 }
 
-/// The address of the other side, in half the room of a `SocketAddr`.
-pub(super) enum Peer {
-    V4(SocketAddrV4),
-    V6(Box<SocketAddrV6>),
+/// What few connections have at a time.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Rare {
+    /// The limit of the connect or of the lingering, or the next look for room.
+    pub(super) timer: Option<TimerId>,
+    /// The pipe that takes what is received, or `NO_PIPE`.
+    pub(super) pipe_out: u32,
+    /// The pipe that brings what is sent, or `NO_PIPE`.
+    pub(super) pipe_in: u32,
+    /// The queue holds chains, or one is in flight.
+    pub(super) chained: bool,
+    /// How many times in a row a timer had to be waited for without room.
+    pub(super) waits: u8,
+    /// The errno that ended it, or 0.
+    pub(super) error: u16,
 }
 
-impl Peer {
-    pub(super) fn get(&self) -> SocketAddr {
-        match self {
-            Self::V4(address) => SocketAddr::V4(*address),
-            Self::V6(address) => SocketAddr::V6(**address),
-        }
-    }
+impl Rare {
+    /// What all the others have.
+    const NOTHING: Self = Self { timer: None, pipe_out: NO_PIPE, pipe_in: NO_PIPE, chained: false, waits: 0, error: 0 };
 }
 
-impl From<SocketAddr> for Peer {
-    fn from(address: SocketAddr) -> Self {
-        match address {
-            SocketAddr::V4(address) => Self::V4(address),
-            SocketAddr::V6(address) => Self::V6(Box::new(address)),
-        }
-    }
-}
-
-/// One connection. There are many, most of them idle, so it is kept small: what is rare is boxed or asked of the kernel.
+/// One connection. There are many, most of them idle, so it is kept small: what is rare is boxed, in a table of its own, or
+/// asked of the kernel.
 pub(super) struct Connection<S> {
     pub(super) phase: Phase,
     pub(super) receive: Receive,
     /// Whether the host wants bytes: false while it has paused receiving.
     pub(super) receive_wanted: bool,
     pub(super) sending: Sending,
-    /// The newest piece of the queue is part of the send in flight and may not grow.
-    pub(super) tail_in_flight: bool,
-    /// The queue holds chains, or one is in flight.
-    pub(super) chained: bool,
-    /// Bytes of the send in flight.
-    pub(super) in_flight: u32,
-    /// How many times in a row a timer had to be waited for without room.
-    pub(super) waits: u8,
-    pub(super) fin: Fin,
+    /// The newest piece of the queue may not grow: it is part of the send in flight, or sealed.
+    pub(super) tail_sealed: bool,
+    /// The FIN of this side is out.
+    pub(super) fin_sent: bool,
     /// Stands on the list of connections to advance before the next enter.
     pub(super) dirty: bool,
     pub(super) outbound: bool,
@@ -131,79 +114,93 @@ pub(super) struct Connection<S> {
     pub(super) copied: bool,
     /// The host knows of the connection and is told when it closes.
     pub(super) announced: bool,
-    /// Operations whose last completion has not come.
+    /// Operations whose last completion has not come, the send in flight excepted.
     pub(super) operations: u8,
-    /// The errno that ended it, or 0.
-    pub(super) error: u16,
+    /// Bytes of the send in flight.
+    pub(super) in_flight: u32,
     pub(super) queue: SendQueue,
     /// Bytes ever queued.
     pub(super) queued: u64,
     /// Bytes ever taken by the kernel.
     pub(super) sent: u64,
-    /// The limit of the connect or of the lingering, or the next look for room.
-    pub(super) timer: Option<TimerId>,
-    pub(super) gather: Option<Box<Gather>>,
-    /// The pipe that takes what is received, or `NO_PIPE`.
-    pub(super) pipe_out: u32,
-    /// The pipe that brings what is sent, or `NO_PIPE`.
-    pub(super) pipe_in: u32,
     /// The socket beside its place in the file table, for the calls that are no operations.
     pub(super) socket: Option<S>,
     pub(super) peer: Peer,
+    /// None stands for [`Rare::NOTHING`].
+    rare: Option<Box<Rare>>,
 }
 
-// Memory per idle connection is a promise of the documentation.
-const _: () = assert!(size_of::<Connection<std::os::fd::OwnedFd>>() <= 88);
+// Memory per idle connection is a promise of the documentation. With its generation a connection is as long as a cache line.
+const _: () = assert!(size_of::<Connection<std::os::fd::OwnedFd>>() <= 56);
 
 impl<S> Connection<S> {
     /// A connection that stands.
-    pub(super) fn open(peer: SocketAddr) -> Self {
-        Self { announced: true, ..Self::new(Phase::Open, peer, false) }
+    pub(super) fn open() -> Self {
+        Self { announced: true, ..Self::new(Phase::Open, false) }
     }
 
     /// A connection that is being made.
-    pub(super) fn connecting(peer: SocketAddr) -> Self {
-        Self::new(Phase::Connecting, peer, true)
+    pub(super) fn connecting() -> Self {
+        Self::new(Phase::Connecting, true)
     }
 
-    fn new(phase: Phase, peer: SocketAddr, outbound: bool) -> Self {
+    fn new(phase: Phase, outbound: bool) -> Self {
         Self {
             phase,
             receive: Receive::Off,
             receive_wanted: true,
             sending: Sending::Idle,
-            tail_in_flight: false,
-            chained: false,
-            in_flight: 0,
-            waits: 0,
-            fin: Fin::No,
+            tail_sealed: false,
+            fin_sent: false,
             dirty: false,
             outbound,
             copied: false,
             announced: false,
             operations: 0,
-            error: 0,
+            in_flight: 0,
             queue: SendQueue::EMPTY,
             queued: 0,
             sent: 0,
-            timer: None,
-            gather: None,
-            pipe_out: NO_PIPE,
-            pipe_in: NO_PIPE,
             socket: None,
-            peer: peer.into(),
+            peer: Peer::UNKNOWN,
+            rare: None,
         }
     }
 
-    /// Whether what is queued may be submitted.
+    /// Whether it has nothing rare: no pipe and no chain in particular.
+    #[inline(always)]
+    pub(super) fn is_plain(&self) -> bool {
+        self.rare.is_none()
+    }
+
+    /// What is rare.
     #[inline]
-    pub(super) fn may_begin_send(&self) -> bool {
-        self.sending == Sending::Idle && matches!(self.phase, Phase::Open | Phase::Flushing)
+    pub(super) fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(&Rare::NOTHING)
+    }
+
+    /// Changes what is rare.
+    pub(super) fn change_rare<R>(&mut self, change: impl FnOnce(&mut Rare) -> R) -> R {
+        let mut rare = self.rare.take().unwrap_or_else(|| Box::new(Rare::NOTHING));
+        let answer = change(&mut rare);
+        self.rare = (*rare != Rare::NOTHING).then_some(rare);
+        answer
+    }
+
+    /// Takes the timer, to disarm it or because it has fired.
+    pub(super) fn take_timer(&mut self) -> Option<TimerId> {
+        if self.is_plain() { None } else { self.change_rare(|rare| rare.timer.take()) }
+    }
+
+    /// Whether the host may be told of bytes: it has not closed the connection, and nothing has failed.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Finishing)
     }
 
     /// Whether the host may still queue bytes.
     #[inline]
     pub(super) fn accepts_sends(&self) -> bool {
-        self.phase == Phase::Open && self.fin == Fin::No
+        self.phase == Phase::Open
     }
 }

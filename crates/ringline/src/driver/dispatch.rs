@@ -1,6 +1,6 @@
 //! What a completion or a due timer is about, and which operation family handles it.
 
-use ringline_ring::{Completion, Kernel, Op};
+use ringline_ring::{Completion, Kernel, Op, Tag};
 
 use super::kind::Kind;
 use super::{Driver, Due, Host};
@@ -12,6 +12,9 @@ const TURN_COMPLETIONS_MAX: u64 = 1024;
 
 impl<K: Kernel> Driver<K> {
     /// Handles what has completed, as much as one turn may. Answers whether more may be there.
+    ///
+    /// A function of its own, as are all loops over messages: its registers are then its own, too.
+    #[inline(never)]
     pub(super) fn process_completions<H: Host<K>>(&mut self, host: &mut H) -> bool {
         let started = self.now;
         let mut done = 0;
@@ -43,16 +46,19 @@ impl<K: Kernel> Driver<K> {
             kind == Kind::Send as u8 && self.whole_sent(host, completion)
         };
         if !usual {
-            self.complete_otherwise(host, completion);
+            // In pieces: as a value of three fields it would lie in memory, and the usual would be read from there.
+            self.complete_otherwise(host, completion.tag, completion.result, completion.flags);
         }
     }
 
     /// What is not simply received or sent on a connection, so that the loop over that stays short.
     #[inline(never)]
-    fn complete_otherwise<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
+    fn complete_otherwise<H: Host<K>>(&mut self, host: &mut H, tag: Tag, result: i32, flags: u32) {
+        let completion = Completion { tag, result, flags };
         match Kind::from_number(completion.tag.kind()) {
             Some(Kind::Receive) => self.receive_completed(host, completion),
             Some(Kind::Send) => self.send_completed(host, completion),
+            Some(Kind::Gathered) => self.gathered_completed(host, completion),
             Some(Kind::Writable) => self.writable_completed(host, completion),
             Some(Kind::Accept) => self.accept_completed(host, completion),
             Some(Kind::Doorbell) => {

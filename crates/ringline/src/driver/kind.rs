@@ -56,6 +56,8 @@ pub(super) enum Kind {
     Outer = 17,
     /// A request to end that poll.
     CancelOuter = 18,
+    /// A gathered send of a connection; slot and generation are the gather's.
+    Gathered = 19,
     /// What follows a send that was not whole; slot and generation mean nothing.
     Tripwire = Tag::TRIPWIRE.kind(),
 }
@@ -90,6 +92,7 @@ impl Kind {
             16 => Self::CancelChain,
             17 => Self::Outer,
             18 => Self::CancelOuter,
+            19 => Self::Gathered,
             number if number == Tag::TRIPWIRE.kind() => Self::Tripwire,
             _ => return None,
         })

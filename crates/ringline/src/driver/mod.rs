@@ -24,6 +24,7 @@ mod nvme;
 mod nvme_refused;
 mod nvme_status;
 mod outer;
+mod peers;
 mod pipe;
 mod receive;
 mod receive_buffers;
@@ -48,7 +49,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringline_ring::{Doorbell, Entered, FileIndex, Kernel, Op, Tag, Wait};
+use ringline_ring::{Doorbell, Entered, FileIndex, Kernel, Op, SLOT_MAX, Tag, Wait};
 
 pub use accept::AdoptError;
 pub use arena::{Arena, Stored};
@@ -81,9 +82,10 @@ use files::Files;
 use kind::Kind;
 use nvme::Devices;
 use outer::Outer;
+use peers::Peers;
 use pipe::Pipes;
 use receive_buffers::ReceiveBuffers;
-use send::Gather;
+use send::{Gather, Gathered};
 use send_queue::Pieces;
 use submitter::Submitter;
 use timers::Timers;
@@ -131,6 +133,7 @@ pub struct Turn {
 pub struct Driver<K: Kernel> {
     submitter: Submitter<K>,
     connections: Slots<Connection<K::Socket>>,
+    peers: Peers,
     /// What those that are being made need beside.
     connecting: HashMap<ConnToken, Box<Connecting>>,
     /// Connections to advance before the next enter.
@@ -146,6 +149,8 @@ pub struct Driver<K: Kernel> {
     /// Boxed, because each keeps its place while it is in flight.
     #[allow(clippy::vec_box)]
     gathers: Vec<Box<Gather>>,
+    /// Those in flight.
+    gathered: Slots<Gathered>,
     chains: Chains,
     pipes: Pipes,
     send_memory: Arc<SendMemory>,
@@ -194,6 +199,7 @@ impl<K: Kernel> Driver<K> {
         Ok(Self {
             submitter,
             connections: Slots::new(settings.max_connections),
+            peers: Peers::default(),
             connecting: HashMap::new(),
             dirty: Vec::new(),
             buffers,
@@ -203,6 +209,7 @@ impl<K: Kernel> Driver<K> {
             pieces: Pieces::new(),
             slab_pieces: 0,
             gathers: Vec::new(),
+            gathered: Slots::new(SLOT_MAX),
             chains: Chains::new(),
             pipes: Pipes::new(),
             send_memory,
@@ -258,13 +265,7 @@ impl<K: Kernel> Driver<K> {
         self.submitter.retry();
         // A receive that waits for buffers may wait for those that are being sent.
         self.wires = self.tripwires && self.dirty.len() <= WIRED_SENDS_MAX && self.parked.is_empty();
-        let mut index = 0;
-        while index < self.dirty.len() {
-            let conn = self.dirty[index];
-            index += 1;
-            self.advance_dirty(host, conn);
-        }
-        self.dirty.clear();
+        self.advance_dirty(host);
         if self.buffers.wants_buffers() {
             self.buffers.replenish(&mut self.submitter.kernel);
         }
@@ -377,12 +378,13 @@ impl<K: Kernel> Driver<K> {
     /// Whether the connection is neither closed nor being closed from this side.
     pub fn is_open(&self, conn: ConnToken) -> bool {
         let connection = self.connections.get(conn.slot(), conn.generation());
-        connection.is_some_and(|connection| connection.phase == connection::Phase::Open)
+        connection.is_some_and(Connection::is_open)
     }
 
     /// The address of the other side.
     pub fn peer_addr(&self, conn: ConnToken) -> Option<SocketAddr> {
-        self.connections.get(conn.slot(), conn.generation()).map(|connection| connection.peer.get())
+        let connection = self.connections.get(conn.slot(), conn.generation())?;
+        self.peers.get(conn.slot(), connection.peer)
     }
 
     /// The address of this side, which the kernel is asked for; none before an outbound connection stands, and when the

@@ -7,7 +7,7 @@
 
 use ringline_ring::Kernel;
 
-use super::connection::{Phase, Receive};
+use super::connection::Receive;
 use super::send_queue::{Origin, Piece};
 use super::slabs::Chunk;
 use super::slots::Slots;
@@ -108,23 +108,23 @@ impl<K: Kernel> Driver<K> {
     ///
     /// When either connection is not open in the direction that is needed, or is part of another pipe in it.
     pub fn pipe(&mut self, from: ConnToken, to: ConnToken, key: u64) -> Result<(), PipeRefused> {
-        let source = self.connection(from).filter(|source| source.phase == Phase::Open);
-        let source_busy = source.ok_or(PipeRefused::SourceClosed)?.pipe_out != NO_PIPE;
+        let source = self.connection(from).filter(|source| source.is_open());
+        let source_busy = source.ok_or(PipeRefused::SourceClosed)?.rare().pipe_out != NO_PIPE;
         let target = self.connection(to).filter(|target| target.accepts_sends()).ok_or(PipeRefused::TargetClosed)?;
         if source_busy {
             return Err(PipeRefused::SourceBusy);
         }
-        if target.pipe_in != NO_PIPE {
+        if target.rare().pipe_in != NO_PIPE {
             return Err(PipeRefused::TargetBusy);
         }
         let pipe = Pipe { from, to, key, moved: 0, flow: Flow::Held(Vec::new()) };
         // There are fewer pipes than connections.
         let Some((number, _)) = self.pipes.pipes.insert(pipe) else { return Err(PipeRefused::SourceBusy) };
         if let Some(target) = self.connection(to) {
-            target.pipe_in = number;
+            target.change_rare(|rare| rare.pipe_in = number);
         }
         if let Some(source) = self.connection(from) {
-            source.pipe_out = number;
+            source.change_rare(|rare| rare.pipe_out = number);
         }
         Ok(())
     }
@@ -161,7 +161,7 @@ impl<K: Kernel> Driver<K> {
     }
 
     fn pipe_into(&mut self, to: ConnToken, key: u64) -> Option<u32> {
-        let number = self.connection(to)?.pipe_in;
+        let number = self.connection(to)?.rare().pipe_in;
         self.pipes.pipes.get_any(number).filter(|pipe| pipe.key == key).map(|_| number)
     }
 
@@ -254,7 +254,7 @@ impl<K: Kernel> Driver<K> {
     /// end. What is queued on it still goes out when it `flushes`.
     pub(super) fn end_pipes_of(&mut self, conn: ConnToken, errno: i32, flushes: bool) {
         let Some(connection) = self.connection(conn) else { return };
-        let (outgoing, incoming) = (connection.pipe_out, connection.pipe_in);
+        let (outgoing, incoming) = (connection.rare().pipe_out, connection.rare().pipe_in);
         self.end_unfinished(outgoing, PipeEnd::SourceFailed(errno));
         if flushes {
             self.end_unfinished(incoming, PipeEnd::TargetFailed(errno));
@@ -273,10 +273,10 @@ impl<K: Kernel> Driver<K> {
     fn end_pipe(&mut self, number: u32, end: PipeEnd) {
         let Some(Pipe { from, to, key, moved, flow }) = self.pipes.pipes.remove_any(number) else { return };
         if let Some(target) = self.connection(to) {
-            target.pipe_in = NO_PIPE;
+            target.change_rare(|rare| rare.pipe_in = NO_PIPE);
         }
-        if let Some(source) = self.connection(from).filter(|source| source.pipe_out == number) {
-            source.pipe_out = NO_PIPE;
+        if let Some(source) = self.connection(from).filter(|source| source.rare().pipe_out == number) {
+            source.change_rare(|rare| rare.pipe_out = NO_PIPE);
         }
         self.resume_receive(from);
         let chunks = if let Flow::Held(chunks) = flow { chunks } else { Vec::new() };
@@ -290,7 +290,7 @@ impl<K: Kernel> Driver<K> {
             host.pipe_ended(key, moved, end);
             for chunk in chunks {
                 match self.connection(from) {
-                    Some(source) if source.phase == Phase::Open => host.received(from, chunk),
+                    Some(source) if source.is_open() => host.received(from, chunk),
                     _ => self.release(chunk),
                 }
             }

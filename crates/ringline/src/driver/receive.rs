@@ -22,7 +22,7 @@ impl<K: Kernel> Driver<K> {
     /// already on their way to the host still arrive.
     pub fn pause_receive(&mut self, conn: ConnToken) -> bool {
         let Some(connection) = self.connection(conn) else { return false };
-        if connection.phase != Phase::Open {
+        if !connection.is_open() {
             return false;
         }
         connection.receive_wanted = false;
@@ -36,7 +36,7 @@ impl<K: Kernel> Driver<K> {
     /// Receives again after [`pause_receive`](Self::pause_receive).
     pub fn resume_receive(&mut self, conn: ConnToken) -> bool {
         let Some(connection) = self.connection(conn) else { return false };
-        if connection.phase != Phase::Open {
+        if !connection.is_open() {
             return false;
         }
         connection.receive_wanted = true;
@@ -163,7 +163,7 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn piece_received<H: Host<K>>(&mut self, host: &mut H, completion: Completion) -> bool {
         let conn = conn_of(completion.tag);
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return false };
-        if connection.phase != Phase::Open || connection.pipe_out != NO_PIPE || !completion.goes_on_receiving() {
+        if connection.phase != Phase::Open || !connection.is_plain() || !completion.goes_on_receiving() {
             return false;
         }
         let Some(buffer) = completion.buffer_id() else { return false };
@@ -212,10 +212,10 @@ impl<K: Kernel> Driver<K> {
             self.metrics.stale_completions += 1;
             return self.discard(chunk);
         };
-        if connection.phase != Phase::Open {
+        if !connection.is_open() {
             return self.discard(chunk);
         }
-        let pipe = connection.pipe_out;
+        let pipe = connection.rare().pipe_out;
         match chunk {
             Some(chunk) => {
                 let left = if pipe == NO_PIPE { Some(chunk) } else { self.pass_on(pipe, chunk) };
@@ -237,8 +237,8 @@ impl<K: Kernel> Driver<K> {
     fn peer_finished<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         let Some(connection) = self.connection(conn) else { return };
         connection.receive = Receive::Ended;
-        if connection.phase == Phase::Open {
-            let pipe = connection.pipe_out;
+        if connection.is_open() {
+            let pipe = connection.rare().pipe_out;
             host.receive_ended(conn);
             if pipe != NO_PIPE {
                 self.source_finished(pipe);
@@ -270,7 +270,7 @@ impl<K: Kernel> Driver<K> {
     fn receive_again<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         let Some(connection) = self.connection(conn) else { return };
         match connection.phase {
-            Phase::Open | Phase::Flushing | Phase::Lingering
+            Phase::Open | Phase::Finishing | Phase::Flushing | Phase::Lingering
                 if connection.receive == Receive::Off && connection.receive_wanted =>
             {
                 self.arm_receive(conn);

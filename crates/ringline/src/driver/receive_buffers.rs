@@ -79,13 +79,13 @@ impl Arrived {
     fn count(&mut self, len: u32) {
         self.bytes += u64::from(len);
         self.pieces += 1;
-        if self.bytes >= self.judged_next {
-            self.judge();
-        }
     }
 
-    #[cold]
+    /// Judges what has arrived, if it suffices. It is asked where it matters, when a buffer is full.
     fn judge(&mut self) {
+        if self.bytes < self.judged_next {
+            return;
+        }
         let least = match self.traffic {
             Traffic::Messages => BULK_PIECE_BYTES,
             Traffic::Bulk => MESSAGE_PIECE_BYTES,
@@ -223,6 +223,7 @@ impl ReceiveBuffers {
         }
         let mut retired = None;
         if !more {
+            self.arrived.judge();
             self.posted[id as usize] = u32::MAX;
             self.posted_bytes -= u64::from(self.buffers().size_of(slab));
             self.free_ids.push(id);
@@ -285,7 +286,10 @@ mod tests {
     fn traffic_is_bulk_while_its_pieces_are_large() {
         let mut arrived = Arrived::NOTHING;
         let mut after = |count, len| {
-            (0..count).for_each(|_| arrived.count(len));
+            (0..count).for_each(|_| {
+                arrived.count(len);
+                arrived.judge();
+            });
             arrived.traffic
         };
         assert_eq!(after(3, 16_384), Traffic::Messages, "too few to tell");

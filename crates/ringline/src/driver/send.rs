@@ -29,6 +29,12 @@ pub(super) struct Gather {
     pub(super) vectors: [libc::iovec; GATHER_MAX],
 }
 
+/// A gathered send in flight.
+pub(super) struct Gathered {
+    conn: ConnToken,
+    gather: Box<Gather>,
+}
+
 impl Gather {
     pub(super) fn new() -> Box<Self> {
         // SAFETY: both are plain integers and pointers, for which zero is a value.
@@ -110,10 +116,10 @@ impl<K: Kernel> Driver<K> {
     fn room_in_tail(&mut self, conn: ConnToken) -> u32 {
         let slot_size = self.send_memory.slot_size();
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return 0 };
-        if connection.tail_in_flight || !connection.accepts_sends() {
+        if connection.tail_sealed || !connection.accepts_sends() {
             return 0;
         }
-        if connection.chained && self.chains.end_at(conn, connection.queued) {
+        if connection.rare().chained && self.chains.end_at(conn, connection.queued) {
             return 0;
         }
         match self.pieces.last(&connection.queue) {
@@ -149,7 +155,7 @@ impl<K: Kernel> Driver<K> {
     /// # Errors
     ///
     /// When the connection takes no more bytes; the chunk comes back.
-    #[inline]
+    #[inline(always)]
     pub fn send_chunk(&mut self, conn: ConnToken, chunk: Chunk) -> Result<u64, Chunk> {
         let address = self.chunk_bytes(&chunk).as_ptr();
         let piece = Piece { address, len: chunk.len(), origin: Origin::Slab(chunk.slab()) };
@@ -184,20 +190,21 @@ impl<K: Kernel> Driver<K> {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return false };
         connection.dirty = false;
         let Some(piece) = self.pieces.only(&connection.queue) else { return false };
+        let may_begin = connection.phase == Phase::Open && connection.sending == Sending::Idle;
         let shared = matches!(piece.origin, Origin::Shared(_));
-        if !connection.may_begin_send() || connection.chained || shared || piece.len == 0 {
+        let chained = !connection.is_plain() && connection.rare().chained;
+        if !may_begin || chained || shared || piece.len == 0 {
             return false;
         }
         connection.sending = Sending::InFlight;
-        connection.tail_in_flight = true;
+        connection.tail_sealed = true;
         connection.in_flight = piece.len;
-        connection.operations += 1;
         self.metrics.sends += 1;
-        let (file, pipe) = (file_of(conn), connection.pipe_in);
+        let (file, pipe) = (file_of(conn), if self.wires { connection.rare().pipe_in } else { NO_PIPE });
         // SAFETY: pieces leave the queue only in `whole_sent` and `send_finished`, or in `drop_queue` when no send is in
         // flight.
         let bytes = unsafe { piece.pinned() };
-        if self.wires && connection.accepts_sends() && !self.pipe_awaits_sent(pipe) && !host.awaits_sent(conn) {
+        if self.wires && !self.pipe_awaits_sent(pipe) && !host.awaits_sent(conn) {
             self.submitter.push_wired(Op::SendWhole { file, bytes }, Kind::Send, conn.slot(), conn.generation());
         } else {
             self.sends_submitted = true;
@@ -210,7 +217,7 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn start_send<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         let mut until_chain = None;
-        if connection.chained {
+        if connection.rare().chained {
             let sent = connection.sent;
             until_chain = self.chains.before_next(conn, sent);
             if until_chain == Some(0) {
@@ -235,7 +242,7 @@ impl<K: Kernel> Driver<K> {
             return self.skip_empty(host, conn);
         }
         connection.sending = Sending::InFlight;
-        connection.tail_in_flight = all;
+        connection.tail_sealed = all;
         connection.in_flight = bytes as u32;
         self.sends_submitted = true;
         self.metrics.sends += 1;
@@ -246,17 +253,28 @@ impl<K: Kernel> Driver<K> {
             let Some(piece) = self.pieces.first(&connection.queue) else { return };
             // SAFETY: pieces leave the queue only in `send_finished`, or in `drop_queue` when no send is in flight.
             let op = Op::Send { file: file_of(conn), bytes: unsafe { piece.pinned() } };
-            return self.submit(op, Kind::Send, conn);
+            return self.submitter.push(op, Kind::Send, conn.slot(), conn.generation());
         }
         gather.header.msg_iov = gather.vectors.as_mut_ptr();
         gather.header.msg_iovlen = count as _;
-        let gather = connection.gather.insert(gather);
-        // SAFETY: the gather is boxed and stays with the connection until `send_finished`; for the bytes, as above.
-        let message = unsafe { PinnedMessage::new(&raw const gather.header) };
         if zero_copy {
-            return self.start_zero_copy(conn, count, message);
+            return self.start_zero_copy(conn, count, gather);
         }
-        self.submit(Op::SendMessage { file: file_of(conn), message }, Kind::Send, conn);
+        // SAFETY: the gather is boxed and stays in the table until `gathered_completed`; for the bytes, as above.
+        let message = unsafe { PinnedMessage::new(&raw const gather.header) };
+        let (slot, generation) =
+            self.gathered.insert(Gathered { conn, gather }).expect("as many as connections at most");
+        self.submitter.push(Op::SendMessage { file: file_of(conn), message }, Kind::Gathered, slot, generation);
+    }
+
+    pub(super) fn gathered_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
+        let (slot, generation) = (completion.tag.slot(), completion.tag.generation());
+        let Some(Gathered { conn, gather }) = self.gathered.remove(slot, generation) else {
+            self.metrics.stale_completions += 1;
+            return;
+        };
+        self.gathers.push(gather);
+        self.send_finished(host, conn, completion.result);
     }
 
     /// Takes the pieces without bytes off the front of the queue: the kernel answers 0 to a send of nothing.
@@ -272,39 +290,31 @@ impl<K: Kernel> Driver<K> {
     }
 
     pub(super) fn send_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
-        if let Some(conn) = self.completed(completion) {
-            self.send_finished(host, conn, completion.result);
+        let conn = conn_of(completion.tag);
+        match self.connection(conn) {
+            Some(_) => self.send_finished(host, conn, completion.result),
+            None => self.metrics.stale_completions += 1,
         }
     }
 
-    /// Takes the first piece off the queue if it is the usual: it was alone in the send, and the kernel has taken all of
-    /// it. Answers whether it was; if not, nothing is done.
+    /// Takes the only piece off the queue if it is the usual: the kernel has taken all of it, and the connection is then at
+    /// rest. Answers whether it was; if not, nothing is done.
     #[inline(always)]
     pub(super) fn whole_sent<H: Host<K>>(&mut self, host: &mut H, completion: Completion) -> bool {
         let (conn, result) = (conn_of(completion.tag), completion.result);
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return false };
-        let plain = connection.pipe_in == NO_PIPE && !connection.chained && connection.gather.is_none();
-        if !plain || result <= 0 || result as u32 != connection.in_flight {
+        let usual = connection.phase == Phase::Open && connection.is_plain();
+        if !usual || result <= 0 || result as u32 != connection.in_flight {
             return false;
         }
-        let Some(piece) = self.pieces.pop_if(&mut connection.queue, |piece| piece.len == result as u32) else {
-            return false;
-        };
-        connection.operations -= 1;
+        let Some(piece) = self.pieces.pop_only(&mut connection.queue) else { return false };
+        debug_assert_eq!(piece.len, result as u32);
         connection.sending = Sending::Idle;
-        connection.tail_in_flight = false;
-        connection.waits = 0;
-        connection.sent += u64::from(piece.len);
-        self.metrics.bytes_sent += u64::from(piece.len);
-        let (sent, announced) = (connection.sent, connection.announced);
-        let at_rest = connection.queue.is_empty() && connection.accepts_sends();
+        connection.sent += u64::from(result as u32);
+        self.metrics.bytes_sent += u64::from(result as u32);
+        let sent = connection.sent;
         self.release_origin(host, piece.origin);
-        if announced {
-            host.sent(conn, sent);
-        }
-        if !at_rest {
-            self.advance(host, conn);
-        }
+        host.sent(conn, sent);
         true
     }
 
@@ -313,11 +323,8 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn send_finished<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken, result: i32) {
         let Some(connection) = self.connection(conn) else { return };
         connection.sending = Sending::Idle;
-        connection.tail_in_flight = false;
+        connection.tail_sealed = false;
         let offered = connection.in_flight;
-        if let Some(gather) = connection.gather.take() {
-            self.gathers.push(gather);
-        }
         match result {
             sent @ 1.. => {
                 self.bytes_sent(host, conn, sent as u32);
@@ -350,13 +357,13 @@ impl<K: Kernel> Driver<K> {
         }
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         connection.queue = queue;
-        connection.waits = 0;
+        if connection.rare().waits > 0 {
+            connection.change_rare(|rare| rare.waits = 0);
+        }
         connection.sent += u64::from(sent);
         self.metrics.bytes_sent += u64::from(sent);
-        let pipe = connection.pipe_in;
-        if connection.announced {
-            host.sent(conn, connection.sent);
-        }
+        let pipe = connection.rare().pipe_in;
+        host.sent(conn, connection.sent);
         if pipe != NO_PIPE {
             self.target_sent(pipe);
         }
@@ -377,9 +384,12 @@ impl<K: Kernel> Driver<K> {
     fn wait_by_timer(&mut self, conn: ConnToken) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         connection.sending = Sending::Waiting;
-        let pause = (ROOM_NS << connection.waits).min(ROOM_NS_MAX);
-        connection.waits = (connection.waits + 1).min(8);
-        connection.timer = Some(self.timers.arm(self.now + pause, Due::Room(conn)));
+        let pause = (ROOM_NS << connection.rare().waits).min(ROOM_NS_MAX);
+        let timer = self.timers.arm(self.now + pause, Due::Room(conn));
+        connection.change_rare(|rare| {
+            rare.waits = (rare.waits + 1).min(8);
+            rare.timer = Some(timer);
+        });
     }
 
     pub(super) fn writable_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
@@ -397,7 +407,7 @@ impl<K: Kernel> Driver<K> {
     /// The pause of a connection whose peer has finished is over.
     pub(super) fn look_for_room<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         if let Some(connection) = self.connection(conn) {
-            connection.timer = None;
+            connection.take_timer();
             if connection.sending == Sending::Waiting {
                 connection.sending = Sending::Idle;
             }
@@ -409,7 +419,8 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn drop_queue<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
         debug_assert_ne!(connection.sending, Sending::InFlight);
-        if std::mem::take(&mut connection.chained) {
+        if connection.rare().chained {
+            connection.change_rare(|rare| rare.chained = false);
             self.chains.forget(conn);
         }
         let mut queue = std::mem::replace(&mut connection.queue, SendQueue::EMPTY);
@@ -429,7 +440,7 @@ fn append<S>(
     piece: Piece,
 ) -> u64 {
     pieces.push(&mut connection.queue, piece);
-    connection.tail_in_flight = false;
+    connection.tail_sealed = false;
     connection.queued += u64::from(piece.len);
     if connection.sending == Sending::Idle && !connection.dirty {
         connection.dirty = true;

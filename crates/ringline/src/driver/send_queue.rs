@@ -1,7 +1,8 @@
 //! What waits to be sent, piece by piece, for all connections of a worker.
 //!
 //! Pieces live in one arena and are chained per connection by index, so that queuing a send allocates nothing once the
-//! arena has grown to its working size, and an idle connection pays eight bytes.
+//! arena has grown to its working size. The chain is a circle that is named by its newest piece: an idle connection pays four
+//! bytes, and a queue of one piece, the usual, is its own neighbour.
 
 use ringline_ring::PinnedBytes;
 
@@ -28,27 +29,30 @@ pub(super) struct Piece {
 
 struct Node {
     piece: Piece,
+    /// The one behind it; behind the newest, the oldest. Of a free node, the next free one.
     next: u32,
 }
 
 /// The pieces of one connection, oldest first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SendQueue {
-    head: u32,
-    tail: u32,
+    newest: u32,
 }
 
 impl SendQueue {
-    pub(super) const EMPTY: Self = Self { head: NONE, tail: NONE };
+    pub(super) const EMPTY: Self = Self { newest: NONE };
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.head == NONE
+        self.newest == NONE
     }
 }
 
 /// A position in a queue.
-pub(super) struct Cursor(u32);
+pub(super) struct Cursor {
+    next: u32,
+    newest: u32,
+}
 
 /// The arena of pieces.
 pub(super) struct Pieces {
@@ -64,119 +68,135 @@ impl Pieces {
     /// Appends a piece to a queue.
     #[inline(always)]
     pub(super) fn push(&mut self, queue: &mut SendQueue, piece: Piece) {
-        let node = Node { piece, next: NONE };
-        let index = if self.free == NONE {
-            self.nodes.push(node);
-            (self.nodes.len() - 1) as u32
-        } else {
-            let index = self.free;
-            self.free = self.nodes[index as usize].next;
-            self.nodes[index as usize] = node;
-            index
+        // There is no node at `NONE`.
+        let index = match self.nodes.get_mut(self.free as usize) {
+            Some(node) => {
+                let index = std::mem::replace(&mut self.free, node.next);
+                *node = Node { piece, next: index };
+                index
+            }
+            None => self.grow(piece),
         };
-        if queue.head == NONE {
-            queue.head = index;
-        } else {
-            self.nodes[queue.tail as usize].next = index;
+        if queue.newest != NONE {
+            self.link(queue.newest, index);
         }
-        queue.tail = index;
+        queue.newest = index;
+    }
+
+    #[cold]
+    fn grow(&mut self, piece: Piece) -> u32 {
+        let index = self.nodes.len() as u32;
+        self.nodes.push(Node { piece, next: index });
+        index
+    }
+
+    /// Puts a node, which is its own neighbour, behind the newest of a queue.
+    #[inline(never)]
+    fn link(&mut self, newest: u32, index: u32) {
+        let oldest = std::mem::replace(&mut self.nodes[newest as usize].next, index);
+        self.nodes[index as usize].next = oldest;
+    }
+
+    #[inline]
+    fn oldest(&self, queue: &SendQueue) -> Option<u32> {
+        self.nodes.get(queue.newest as usize).map(|newest| newest.next)
     }
 
     /// The oldest piece.
     #[inline]
     pub(super) fn first(&mut self, queue: &SendQueue) -> Option<&mut Piece> {
-        self.nodes.get_mut(queue.head as usize).map(|node| &mut node.piece)
+        let oldest = self.oldest(queue)?;
+        Some(&mut self.nodes[oldest as usize].piece)
     }
 
     /// The piece of a queue that has exactly one.
     #[inline]
     pub(super) fn only(&self, queue: &SendQueue) -> Option<&Piece> {
-        if queue.head == queue.tail { self.nodes.get(queue.head as usize).map(|node| &node.piece) } else { None }
+        let newest = self.nodes.get(queue.newest as usize)?;
+        (newest.next == queue.newest).then_some(&newest.piece)
     }
 
     /// The newest piece.
     #[inline]
     pub(super) fn last(&mut self, queue: &SendQueue) -> Option<&mut Piece> {
-        self.nodes.get_mut(queue.tail as usize).map(|node| &mut node.piece)
+        self.nodes.get_mut(queue.newest as usize).map(|node| &mut node.piece)
+    }
+
+    /// Takes the piece off a queue that has exactly one.
+    #[inline(always)]
+    pub(super) fn pop_only(&mut self, queue: &mut SendQueue) -> Option<Piece> {
+        let newest = self.nodes.get_mut(queue.newest as usize).filter(|newest| newest.next == queue.newest)?;
+        newest.next = std::mem::replace(&mut self.free, queue.newest);
+        *queue = SendQueue::EMPTY;
+        Some(newest.piece)
     }
 
     /// Takes the oldest piece off.
-    #[inline]
     pub(super) fn pop(&mut self, queue: &mut SendQueue) -> Option<Piece> {
-        self.pop_if(queue, |_| true)
-    }
-
-    /// Takes the oldest piece off if it satisfies a condition.
-    #[inline(always)]
-    pub(super) fn pop_if(&mut self, queue: &mut SendQueue, condition: impl FnOnce(&Piece) -> bool) -> Option<Piece> {
-        let index = queue.head;
-        // There is no node at `NONE`.
-        let node = self.nodes.get_mut(index as usize)?;
-        let piece = node.piece;
-        if !condition(&piece) {
-            return None;
-        }
-        queue.head = node.next;
-        node.next = self.free;
-        self.free = index;
-        if queue.head == NONE {
-            queue.tail = NONE;
+        let oldest = self.oldest(queue)?;
+        let node = &mut self.nodes[oldest as usize];
+        let (piece, next) = (node.piece, std::mem::replace(&mut node.next, self.free));
+        self.free = oldest;
+        if queue.newest == oldest {
+            *queue = SendQueue::EMPTY;
+        } else {
+            self.nodes[queue.newest as usize].next = next;
         }
         Some(piece)
     }
 
     /// A position before the oldest piece, for [`next`](Self::next).
     pub(super) fn cursor(&self, queue: &SendQueue) -> Cursor {
-        Cursor(queue.head)
+        Cursor { next: self.oldest(queue).unwrap_or(NONE), newest: queue.newest }
     }
 
     /// The piece behind a position, which moves on.
     pub(super) fn next(&mut self, cursor: &mut Cursor) -> Option<&mut Piece> {
-        let node = self.nodes.get_mut(cursor.0 as usize)?;
-        cursor.0 = node.next;
-        Some(&mut node.piece)
+        let index = self.step(cursor)?;
+        Some(&mut self.nodes[index].piece)
+    }
+
+    #[inline]
+    fn step(&self, cursor: &mut Cursor) -> Option<usize> {
+        let index = cursor.next;
+        let node = self.nodes.get(index as usize)?;
+        cursor.next = if index == cursor.newest { NONE } else { node.next };
+        Some(index as usize)
+    }
+
+    /// The pieces of a queue, oldest first.
+    fn iter(&self, queue: &SendQueue) -> impl Iterator<Item = &Piece> {
+        let mut cursor = self.cursor(queue);
+        std::iter::from_fn(move || self.step(&mut cursor).map(|index| &self.nodes[index].piece))
     }
 
     /// Whether one of the oldest pieces, as many as one send gathers, satisfies a condition.
     pub(super) fn any(&self, queue: &SendQueue, most: usize, condition: impl Fn(&Piece) -> bool) -> bool {
-        let mut index = queue.head;
-        for _ in 0..most {
-            let Some(node) = self.nodes.get(index as usize) else { return false };
-            if condition(&node.piece) {
-                return true;
-            }
-            index = node.next;
-        }
-        false
+        self.iter(queue).take(most).any(condition)
     }
 
     /// Whether a queue has more than so many pieces.
     pub(super) fn exceeds(&self, queue: &SendQueue, most: usize) -> bool {
-        let mut index = queue.head;
-        for _ in 0..most {
-            let Some(node) = self.nodes.get(index as usize) else { return false };
-            index = node.next;
-        }
-        index != NONE
+        self.iter(queue).nth(most).is_some()
     }
 
     /// Names up to `into.len()` of the oldest pieces as vectors; returns how many, and whether the queue ends there.
     pub(super) fn gather(&self, queue: &SendQueue, into: &mut [libc::iovec]) -> (usize, bool) {
-        let mut index = queue.head;
+        let mut cursor = self.cursor(queue);
         let mut count = 0;
-        while index != NONE && count < into.len() {
-            let Node { piece, next } = &self.nodes[index as usize];
-            into[count] = libc::iovec { iov_base: piece.address.cast_mut().cast(), iov_len: piece.len as usize };
+        while count < into.len()
+            && let Some(index) = self.step(&mut cursor)
+        {
+            into[count] = self.nodes[index].piece.vector();
             count += 1;
-            index = *next;
         }
-        (count, index == NONE)
+        (count, cursor.next == NONE)
     }
 
     /// Names the pieces behind a cursor as vectors, at most up to a position of the stream that is the end of a piece.
     /// Cursor and position move on; returns how many vectors there are.
     pub(super) fn gather_until(
-        &mut self,
+        &self,
         cursor: &mut Cursor,
         position: &mut u64,
         end: u64,
@@ -184,8 +204,9 @@ impl Pieces {
     ) -> usize {
         let mut count = 0;
         while *position < end && count < into.len() {
-            let Some(piece) = self.next(cursor) else { break };
-            into[count] = libc::iovec { iov_base: piece.address.cast_mut().cast(), iov_len: piece.len as usize };
+            let Some(index) = self.step(cursor) else { break };
+            let piece = &self.nodes[index].piece;
+            into[count] = piece.vector();
             *position += u64::from(piece.len);
             count += 1;
         }
@@ -195,6 +216,10 @@ impl Pieces {
 }
 
 impl Piece {
+    fn vector(&self) -> libc::iovec {
+        libc::iovec { iov_base: self.address.cast_mut().cast(), iov_len: self.len as usize }
+    }
+
     /// The piece as the kernel reads it.
     ///
     /// # Safety

@@ -10,6 +10,7 @@ use std::io;
 use ringline_ring::{Completion, Kernel, Op, PinnedMessage};
 
 use super::kind::Kind;
+use super::send::Gather;
 use super::send_queue::{Origin, Piece};
 use super::slots::Slots;
 use super::{ConnToken, Driver, Host, file_of};
@@ -38,6 +39,8 @@ struct Flight {
     conn: ConnToken,
     /// What may be released with the notification.
     held: Vec<Origin>,
+    /// The message, until the result.
+    gather: Option<Box<Gather>>,
 }
 
 /// The zero-copy state of a worker.
@@ -182,11 +185,14 @@ impl<K: Kernel> Driver<K> {
     }
 
     /// Submits what is queued, as far as one zero-copy send can hold it. The gather is filled already.
-    pub(super) fn start_zero_copy(&mut self, conn: ConnToken, count: usize, message: PinnedMessage) {
+    pub(super) fn start_zero_copy(&mut self, conn: ConnToken, count: usize, gather: Box<Gather>) {
+        // SAFETY: the gather is boxed and stays with the flight until the result; its pieces, and what they name, stay queued
+        // until then.
+        let message = unsafe { PinnedMessage::new(&raw const gather.header) };
         let held = self.zero_copy.lists.pop().unwrap_or_default();
-        let Some((slot, generation)) = self.zero_copy.flights.insert(Flight { conn, held }) else { return };
-        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
-        connection.operations += 1;
+        let flight = Flight { conn, held, gather: Some(gather) };
+        let Some((slot, generation)) = self.zero_copy.flights.insert(flight) else { return };
+        let Some(connection) = self.connections.get(conn.slot(), conn.generation()) else { return };
         let file = file_of(conn);
         let first = self.pieces.first(&connection.queue).filter(|_| count == 1);
         let op = match first.map(|piece| (*piece, self.zero_copy.region_of(piece.origin))) {
@@ -214,11 +220,9 @@ impl<K: Kernel> Driver<K> {
             }
             return self.land(host, slot, generation);
         }
+        self.gathers.extend(flight.gather.take());
         // Whether a notification follows is told by this flag alone, also after an error.
         let lands_later = completion.more();
-        if let Some(connection) = self.connection(conn) {
-            connection.operations -= 1;
-        }
         if let Ok(sent @ 1..) = completion.outcome()
             && lands_later
         {
@@ -283,6 +287,7 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
+    #[inline(always)]
     fn release_slab_piece(&mut self, slab: u32) {
         self.slab_pieces -= 1;
         self.buffers.slabs_mut().release_piece(slab);
