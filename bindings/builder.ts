@@ -1,19 +1,13 @@
 /**
- * How a runtime is put together and launched. It owns the check of what it is given; starting is the cluster's business.
+ * How a runtime is put together. It owns the check of its settings; starting, and all that runs from then on, is in launch.ts.
  */
 
-import { types } from 'node:util'
 import { type AddressInput, parseAddress, type SocketAddress } from './address.js'
-import { requireHandlerClass } from './attach.js'
-import { Cluster, type LaunchOptions, type NativeLibrary } from './cluster.js'
+import type { LaunchOptions } from './cluster.js'
 import { Config } from './config.js'
-import { invalidArgument, isInstance, untrusted } from './errors.js'
+import { invalidArgument, isInstance, outOfDescriptors } from './errors.js'
 import type { HandlerClass } from './handler.js'
-import { LocalWorkers } from './local-workers.js'
-import { loadNative } from './native/load.js'
-import { Server } from './server.js'
-import { requireOptions } from './signal.js'
-import { ThreadWorkers } from './thread-workers.js'
+import type { Server } from './server.js'
 
 /** Launches workers: a server when an address is bound, otherwise a runtime for outbound connections. */
 export class RinglineBuilder<Bound extends boolean = false> {
@@ -62,35 +56,28 @@ export class RinglineBuilder<Bound extends boolean = false> {
    * io_uring cannot be used here
    */
   async launch(handler: HandlerClass | URL, options: LaunchOptions = {}): Promise<Server<Bound>> {
-    const module = asModule(handler)
-    const handlerClass = module === undefined ? requireHandlerClass(handler, 'handler') : undefined
-    const hooks = readOptions(options)
-    const bound = this.#address !== undefined
-    const cluster = new Cluster(loadNative() as unknown as NativeLibrary, this.#config, this.#address, hooks)
-    const workers =
-      module === undefined ? new LocalWorkers(cluster, handlerClass!, bound) : new ThreadWorkers(cluster, module, bound)
-    await cluster.launch(workers)
-    return Server.of<Bound>(cluster, workers)
+    const [config, address] = [this.#config, this.#address]
+    const { launch } = await loadLaunch()
+    return await launch<Bound>(config, address, handler, options)
   }
 }
 
-/** The options of a launch, read once. */
-function readOptions(options: LaunchOptions): LaunchOptions {
-  requireOptions(options)
-  const onWorkerError = untrusted('options', 'an object that can be read', options, () => options.onWorkerError)
-  if (onWorkerError === undefined) return {}
-  if (typeof onWorkerError === 'function') return { onWorkerError: onWorkerError.bind(options) }
-  throw invalidArgument('options.onWorkerError', "a function that answers 'continue' or 'shutdown'", onWorkerError)
-}
+/** How often reading launch.js has failed. */
+let failures = 0
 
-function asModule(handler: unknown): URL | undefined {
-  if (isInstance(handler, URL)) return handler
-  if (typeof handler === 'string' || types.isModuleNamespaceObject(handler)) {
-    throw invalidArgument(
-      'handler',
-      'a class, or a URL object such as new URL("./handler.js", import.meta.url)',
-      handler,
-    )
+/**
+ * What launching takes, read when it is wanted: importing the package does not pay for it. A module that could not be read stays so under
+ * its name, but the process may have been out of descriptors for a moment only: it gets another name then.
+ */
+async function loadLaunch(): Promise<typeof import('./launch.js')> {
+  const before = failures
+  try {
+    return await (before === 0 ? import('./launch.js') : import(`${new URL('./launch.js', import.meta.url)}?${before}`))
+  } catch (cause) {
+    failures = before + 1
+    const { code } = cause as NodeJS.ErrnoException
+    throw code === 'EMFILE' || code === 'ENFILE'
+      ? outOfDescriptors('what launching takes could not be loaded', cause)
+      : cause
   }
-  return undefined
 }

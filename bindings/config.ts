@@ -3,7 +3,6 @@
  * native library's business.
  */
 
-import { availableParallelism } from 'node:os'
 import { type AddressInput, parseAddress, type SocketAddress } from './address.js'
 import type { DirectIoConfig } from './direct-io.js'
 import { describe, invalidArgument, isArray, isInstance, RinglineError, untrusted } from './errors.js'
@@ -332,6 +331,9 @@ function validateNumber(name: string, value: unknown, range: Range): void {
 function invalidConfig(name: string, value: unknown, wanted: string): RinglineError {
   return new RinglineError('ERR_RINGLINE_INVALID_CONFIG', `${name} must be ${wanted}; received ${describe(value)}`)
 }
+
+/** `node:os` is not loaded when Node starts, and is not needed before. */
+const availableParallelism = (): number => process.getBuiltinModule('node:os').availableParallelism()
 
 /** How many ring threads a configuration asks for: 0 means one per available core. */
 export function workerCount(config: Config): number {

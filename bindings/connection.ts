@@ -4,18 +4,18 @@
  * ended, the object refuses or ignores everything, whoever has the slot by then.
  */
 
-import { inspect } from 'node:util'
 import { type AddressInput, type AddressWords, addressFromWords, type SocketAddress } from './address.js'
 import type { ConnectOptions } from './connect.js'
 import { CLOSED, CLOSING, ENDED, OUTBOUND, PULLED, WRITE_SHUT } from './connection-flags.js'
 import type { Dispatcher } from './dispatcher.js'
 import type { GuardedSend } from './guards.js'
-import { Inbound, type ParseFunction, type ReceiveOptions } from './inbound.js'
+import type { Inbound, ParseFunction, ReceiveOptions } from './inbound.js'
+import { inspect } from './node-util.js'
 import type { PipeOptions } from './pipe.js'
 import { type ChainBuilder, queueChain, sendChain } from './send-chain.js'
 import type { SendData } from './send-data.js'
 import { AsyncSendBuilder, type SendPart } from './send-parts.js'
-import type { Sending } from './send-queue.js'
+import type { Sending } from './sending.js'
 import { ConnToken } from './token.js'
 
 /** What few connections need, made when it is needed. */
@@ -372,7 +372,7 @@ export class ConnCtx {
   /** The receiving side, which from here on is asked for its bytes. @internal */
   pull(): Inbound {
     this.flags |= PULLED
-    this.inbound ??= new Inbound(this)
+    this.inbound ??= this.dispatcher.makeInbound(this)
     return this.inbound
   }
 

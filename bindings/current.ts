@@ -7,7 +7,8 @@ import type { ConnectOptions } from './connect.js'
 import type { ConnCtx } from './connection.js'
 import type { Dispatcher } from './dispatcher.js'
 import { RinglineError } from './errors.js'
-import type { Task, TaskId } from './tasks.js'
+import type { TaskId } from './task-id.js'
+import type { Task } from './tasks.js'
 
 /** The dispatcher whose handler is being called, if one is. */
 let current: Dispatcher | undefined

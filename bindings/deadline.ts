@@ -2,8 +2,8 @@
  * Points in time of the monotonic clock. It owns the unit: milliseconds of `performance.now()`, fractions included.
  */
 
-import { inspect } from 'node:util'
 import { invalidArgument, isInstance } from './errors.js'
+import { inspect } from './node-util.js'
 
 /** The longest duration, in milliseconds: 2^53 − 1 nanoseconds, which are 104 days. */
 export const DURATION_MAX_MS = Number.MAX_SAFE_INTEGER / 1e6

@@ -3,12 +3,12 @@
  * with a bare EINVAL; operations are numbered and submitted by disk.ts.
  */
 
-import { inspect } from 'node:util'
 import { currentWorker } from './current.js'
 import type { Facts, Outcome, Volumes } from './disk.js'
 import { invalidArgument, isInstance, RinglineError, untrusted } from './errors.js'
 import { madeFor } from './made-for.js'
 import { type Place, placeOf } from './memory.js'
+import { inspect } from './node-util.js'
 import { FILE_FSYNC, FILE_READ, FILE_WRITE } from './protocol.js'
 import { bytesOf } from './send-data.js'
 import { isAborted, onAbort, reasonOf, requireOptions, signalOf } from './signal.js'

@@ -146,6 +146,11 @@ export class Dispatcher {
     this.settings.requestShutdown()
   }
 
+  /** Makes the receiving side of a connection whose bytes are pulled. */
+  makeInbound(conn: ConnCtx): Inbound {
+    return new Inbound(conn)
+  }
+
   /** Closes a connection from this side: what was sent goes out, what was received and not taken is dropped. */
   close(conn: ConnCtx): void {
     if ((conn.flags & (CLOSING | CLOSED)) !== 0) return

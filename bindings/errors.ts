@@ -3,7 +3,7 @@
  * remedy. It may not decide when something is an error.
  */
 
-import { getSystemErrorMap, inspect, types } from 'node:util'
+import { getSystemErrorMap, inspect, types } from './node-util.js'
 
 /** The codes of errors that do not come from the operating system. They are stable: a message may change, a code does not. */
 export type RinglineErrorCode =

@@ -110,7 +110,8 @@ export {
   tryTimeout,
   tryTimeoutAt,
 } from './sleep.js'
-export { type Task, TaskId } from './tasks.js'
+export { TaskId } from './task-id.js'
+export type { Task } from './tasks.js'
 export { ConnToken } from './token.js'
 export { type Datagram, UdpCtx, UdpToken } from './udp.js'
 export type { WorkerUsage } from './usage.js'

@@ -6,8 +6,8 @@
  */
 
 import { fromRecord, invalidArgument, type RinglineError } from './errors.js'
+import { FastBuffer } from './fast-buffer.js'
 import { loadNative } from './native/load.js'
-import { FastBuffer } from './port.js'
 import { bufferOf, byteLengthOf, byteOffsetOf, bytesOf } from './send-data.js'
 
 /** The most bytes of one piece of such memory: 2^30, the kernel's limit for a registered region. */

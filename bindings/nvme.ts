@@ -2,11 +2,11 @@
  * NVMe commands past the file system and the block layer. It owns their checks; they are numbered and submitted by disk.ts.
  */
 
-import { inspect } from 'node:util'
 import { currentWorker } from './current.js'
 import { type DiskOptions, requirePlace, waitFor, waitForOpen } from './direct-io.js'
 import type { Facts, Outcome, Volumes } from './disk.js'
 import { invalidArgument, isInstance, type RinglineError } from './errors.js'
+import { inspect } from './node-util.js'
 import { DEVICE_FLUSH, DEVICE_READ, DEVICE_WRITE } from './protocol.js'
 import { bytesOf } from './send-data.js'
 

@@ -11,7 +11,8 @@ import type { Place } from './memory.js'
 import { CLOSE, SEND_CHAIN, SEND_CHUNK, SEND_GUARD, SEND_SLOT, SHUTDOWN_WRITE, WATCH } from './protocol.js'
 import { bufferOf, byteLengthOf, byteOffsetOf, bytesOf, requireAttached, type SendData } from './send-data.js'
 import { SendPool } from './send-pool.js'
-import { Sending, SendQueue } from './send-queue.js'
+import { SendQueue } from './send-queue.js'
+import { Sending } from './sending.js'
 
 /** Unsent bytes of a connection above which it is owed an `onDrain`. */
 export const HIGH_WATER_MARK_BYTES = 64 * 1024

@@ -46,13 +46,6 @@ export interface NativePort {
   stop(): void
 }
 
-/** Buffers over given memory, without the checks of Buffer.from: the class that Buffer itself makes its instances with. */
-export const FastBuffer = Buffer[Symbol.species as never] as new (
-  memory: ArrayBufferLike,
-  offset: number,
-  length: number,
-) => Buffer
-
 const SUBMISSION_MASK = words.SUBMISSION_RING_RECORDS - 1
 
 /** The memory in common with one ring thread. */

@@ -3,8 +3,8 @@
  * accessors are asked. It owns that reading; it copies nothing.
  */
 
-import { types } from 'node:util'
 import { invalidArgument } from './errors.js'
+import { types } from './node-util.js'
 
 /** What the sending methods take: a string is sent as UTF-8, a view as the bytes it shows. */
 export type SendData = string | NodeJS.ArrayBufferView

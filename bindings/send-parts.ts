@@ -10,7 +10,7 @@ import { type GuardedSend, guardedSend, Release } from './guards.js'
 import { type Place, placeOf } from './memory.js'
 import { CHAIN_END, LINK_END, WATCH } from './protocol.js'
 import { byteLengthOf, bytesOf, requireAttached, type SendData } from './send-data.js'
-import { Sending } from './send-queue.js'
+import { Sending } from './sending.js'
 
 /** The most parts of one send. */
 export const MAX_IOVECS = 8

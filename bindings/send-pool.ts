@@ -5,7 +5,8 @@
  * The slot freed last is used next, so that small messages keep using the same few cache lines.
  */
 
-import { FastBuffer, type Port } from './port.js'
+import { FastBuffer } from './fast-buffer.js'
+import type { Port } from './port.js'
 import { FREE_HEAD, FREE_TAIL, WANTS_SLOTS } from './protocol.js'
 
 /** Strings up to this many characters are written by a loop: calling into Node costs more than that. */

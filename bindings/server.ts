@@ -2,9 +2,9 @@
  * A launched runtime as its user sees it. It owns nothing but the way to its cluster.
  */
 
-import { inspect } from 'node:util'
 import type { SocketAddress } from './address.js'
 import type { Cluster, Workers } from './cluster.js'
+import { inspect } from './node-util.js'
 
 /** An address where one was bound. */
 export type BoundAddress<Bound extends boolean> = Bound extends true ? SocketAddress : SocketAddress | undefined

@@ -4,8 +4,9 @@
  */
 
 import { Collector } from './collector.js'
+import { FastBuffer } from './fast-buffer.js'
 import type { Loan } from './loan.js'
-import { FastBuffer, type NativePort } from './port.js'
+import type { NativePort } from './port.js'
 import { SLAB_GENERATION_SHIFT } from './protocol.js'
 
 /** A slab in one of its uses. */

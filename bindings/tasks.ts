@@ -4,34 +4,10 @@
  */
 
 import { invalidArgument, RinglineError } from './errors.js'
+import { TaskId } from './task-id.js'
 
 /** A task: an async function that gives up when its signal is aborted. */
 export type Task = (signal: AbortSignal) => unknown
-
-/** Names a task that was spawned. */
-export class TaskId {
-  private controller: AbortController | undefined
-
-  private constructor(controller: AbortController) {
-    this.controller = controller
-  }
-
-  /** @internal */
-  static of(controller: AbortController): TaskId {
-    return new TaskId(controller)
-  }
-
-  /** Aborts the task's signal. Does nothing when the task has ended, or the second time. */
-  cancel(): void {
-    this.controller?.abort(new RinglineError('ERR_RINGLINE_CANCELED', 'the task was canceled'))
-    this.controller = undefined
-  }
-
-  /** The task has ended: its slot may be someone else's by now. @internal */
-  forget(): void {
-    this.controller = undefined
-  }
-}
 
 /** The tasks of one worker. */
 export class Tasks {

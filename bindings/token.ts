@@ -2,8 +2,8 @@
  * The opaque name of a connection. It owns nothing: it leads to the one connection it was made for, never to a later owner of its slot.
  */
 
-import { inspect } from 'node:util'
 import type { ConnCtx } from './connection.js'
+import { inspect } from './node-util.js'
 
 /** Names one connection, for the methods of {@link DriverCtx}. One connection has one token, so tokens can be compared and be keys. */
 export class ConnToken {

@@ -2,11 +2,11 @@
  * One UDP socket as its user sees it, and the datagrams that wait for its user. How datagrams come and go is in datagrams.ts.
  */
 
-import { inspect } from 'node:util'
 import type { AddressInput, SocketAddress } from './address.js'
 import type { Datagrams } from './datagrams.js'
 import { RinglineError } from './errors.js'
 import type { ReceiveOptions } from './inbound.js'
+import { inspect } from './node-util.js'
 import type { SendData } from './send-data.js'
 import { isAborted, onAbort, reasonOf, signalOf } from './signal.js'
 

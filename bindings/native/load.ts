@@ -4,8 +4,6 @@
 // The search itself is in binding.cjs, which napi-rs generates: a library built in this folder first, then the prebuilt package for
 // this platform, processor and C library.
 
-import { closeSync, openSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { outOfDescriptors, RinglineError } from '../errors.js'
 
 /** What the native library exports. */
@@ -38,7 +36,7 @@ let loaded: NativeBinding | undefined
 export function loadNative(): NativeBinding {
   if (loaded !== undefined) return loaded
   try {
-    loaded = createRequire(import.meta.url)(GENERATED_LOADER) as NativeBinding
+    loaded = process.getBuiltinModule('node:module').createRequire(import.meta.url)(GENERATED_LOADER) as NativeBinding
     return loaded
   } catch (cause) {
     if (isOutOfDescriptors()) throw outOfDescriptors('the native library could not be loaded', cause)
@@ -48,6 +46,7 @@ export function loadNative(): NativeBinding {
 
 /** Whether the process can open nothing at the moment. */
 function isOutOfDescriptors(): boolean {
+  const { closeSync, openSync } = process.getBuiltinModule('node:fs')
   try {
     closeSync(openSync('/dev/null', 'r'))
     return false

@@ -1,0 +1,55 @@
+/**
+ * What a worker thread of `launch(new URL(…))` does first: imports the user's module and joins its handler with the ring thread of this
+ * worker. It runs in that thread only.
+ */
+
+import { parentPort, workerData } from 'node:worker_threads'
+import { attachWorker, requireHandlerClass } from './attach.js'
+import type { NativeLibrary } from './cluster.js'
+import { Config } from './config.js'
+import { addRuntime } from './current.js'
+import { toRecord } from './errors.js'
+import { loadNative } from './native/load.js'
+import type { ThreadData, ThreadReport, ThreadRequest } from './thread-workers.js'
+
+/** Makes this thread a worker, or says why it cannot be one. */
+export async function joinThread(): Promise<void> {
+  const { ringline } = workerData as { ringline: ThreadData }
+  try {
+    await start(ringline)
+  } catch (error) {
+    tell({ kind: 'failed', error: toRecord(error) })
+  }
+}
+
+async function start(data: ThreadData): Promise<void> {
+  const { cluster, worker, bound } = data
+  const module = (await import(data.module)) as { default?: unknown }
+  const handlerClass = requireHandlerClass(module.default, `the default export of ${data.module}`)
+  const native = loadNative() as unknown as NativeLibrary
+  const dispatcher = await attachWorker({
+    native,
+    cluster,
+    worker,
+    bound,
+    ownThread: true,
+    config: new Config(data.config),
+    handlerClass,
+    requestShutdown: () => native.shutdownCluster(cluster),
+    onStopped: (failure) => tell({ kind: 'stopped', error: failure && toRecord(failure) }),
+  })
+  parentPort?.on('message', (request: ThreadRequest) => {
+    if (request === 'notify') dispatcher.notify()
+  })
+  // The ring keeps this thread alive; listening must not.
+  parentPort?.unref()
+  addRuntime([dispatcher])
+  dispatcher.reference(true)
+  dispatcher.doorbell()
+  dispatcher.start()
+  tell({ kind: 'ready' })
+}
+
+function tell(report: ThreadReport): void {
+  parentPort?.postMessage(report)
+}
