@@ -218,9 +218,11 @@ impl<K: Kernel> Driver<K> {
         let pipe = connection.rare().pipe_out;
         match chunk {
             Some(chunk) => {
+                let len = chunk.len();
                 let left = if pipe == NO_PIPE { Some(chunk) } else { self.pass_on(pipe, chunk) };
-                if let Some(chunk) = left {
-                    host.received(conn, chunk);
+                match left {
+                    Some(chunk) => host.received(conn, chunk),
+                    None => self.buffers.passed_on(len),
                 }
             }
             // Bytes were received, but there is nowhere to find them: going on would lose part of the stream.

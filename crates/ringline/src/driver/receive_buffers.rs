@@ -48,6 +48,8 @@ pub(super) struct ReceiveBuffers {
     /// Bytes of these slabs, and how many they may be.
     posted_bytes: u64,
     posted_bytes_max: u64,
+    /// How many they may be while most of what arrives is passed on by pipes, and so comes back soon.
+    passing_bytes_max: u64,
     free_ids: Vec<u16>,
     arrived: Arrived,
     held_back: bool,
@@ -60,20 +62,30 @@ struct Staging {
     filling: Option<u32>,
 }
 
-/// What has arrived, and what it is by the length of its pieces.
+/// What has arrived, and what it is: by the length of its pieces, and by whether pipes pass most of it on.
 struct Arrived {
     bytes: u64,
     pieces: u64,
+    /// So many of the bytes did pipes pass on.
+    passed: u64,
     traffic: Traffic,
-    /// How much it was when it was last judged.
-    judged: (u64, u64),
+    passing: bool,
+    /// How much of the three it was when it was last judged.
+    judged: (u64, u64, u64),
     /// It is judged again at so many bytes.
     judged_next: u64,
 }
 
 impl Arrived {
-    const NOTHING: Self =
-        Self { bytes: 0, pieces: 0, traffic: Traffic::Messages, judged: (0, 0), judged_next: JUDGED_BYTES };
+    const NOTHING: Self = Self {
+        bytes: 0,
+        pieces: 0,
+        passed: 0,
+        traffic: Traffic::Messages,
+        passing: false,
+        judged: (0, 0, 0),
+        judged_next: JUDGED_BYTES,
+    };
 
     #[inline(always)]
     fn count(&mut self, len: u32) {
@@ -90,9 +102,11 @@ impl Arrived {
             Traffic::Messages => BULK_PIECE_BYTES,
             Traffic::Bulk => MESSAGE_PIECE_BYTES,
         };
-        let (bytes, pieces) = (self.bytes - self.judged.0, self.pieces - self.judged.1);
+        let (bytes, pieces, passed) =
+            (self.bytes - self.judged.0, self.pieces - self.judged.1, self.passed - self.judged.2);
         self.traffic = if bytes / pieces >= least { Traffic::Bulk } else { Traffic::Messages };
-        self.judged = (self.bytes, self.pieces);
+        self.passing = passed > bytes / 2;
+        self.judged = (self.bytes, self.pieces, self.passed);
         self.judged_next = self.bytes + JUDGED_BYTES;
     }
 }
@@ -109,6 +123,11 @@ pub(super) struct Taken {
 fn bulk_slab_size(ring_bytes: u64, slab_size: u32) -> Option<u32> {
     let size = (ring_bytes / BULK_SLABS_MIN).min(BULK_SLAB_BYTES_MAX).max(u64::from(slab_size));
     (ring_bytes >= HOT_RING_BYTES).then_some(size as u32)
+}
+
+/// Bytes that a ring of so many may hold while pipes pass on what arrives: they hold what they send for a moment only.
+fn passing_bytes_max(ring_bytes: u64, slab_size: u32) -> u64 {
+    ring_bytes.min(HOT_RING_BYTES.max(2 * u64::from(slab_size)))
 }
 
 impl ReceiveBuffers {
@@ -144,6 +163,7 @@ impl ReceiveBuffers {
             posted: vec![u32::MAX; entries as usize],
             posted_bytes: 0,
             posted_bytes_max,
+            passing_bytes_max: if incremental { passing_bytes_max(posted_bytes_max, size) } else { posted_bytes_max },
             free_ids: (0..entries).rev().collect(),
             arrived: Arrived::NOTHING,
             held_back: false,
@@ -173,7 +193,13 @@ impl ReceiveBuffers {
     /// Whether the ring may hold one more slab of what is needed now.
     #[inline]
     fn has_room(&self) -> bool {
-        self.posted_bytes + u64::from(self.buffers().slab_size(self.arrived.traffic)) <= self.posted_bytes_max
+        let most = if self.arrived.passing { self.passing_bytes_max } else { self.posted_bytes_max };
+        self.posted_bytes + u64::from(self.buffers().slab_size(self.arrived.traffic)) <= most
+    }
+
+    /// A pipe has taken bytes that were received: the host does not hear of them, nor keep them.
+    pub(super) fn passed_on(&mut self, len: u32) {
+        self.arrived.passed += u64::from(len);
     }
 
     /// While held back, no buffer goes to the kernel, so that receiving stops when those it has are full.
@@ -216,6 +242,10 @@ impl ReceiveBuffers {
 
     /// Accounts for a completion that names a buffer.
     pub(super) fn take(&mut self, id: u16, len: u32, more: bool) -> Taken {
+        if !more {
+            // Without this piece: what becomes of it is not known yet.
+            self.arrived.judge();
+        }
         let slab = self.posted[id as usize];
         let chunk = (len > 0).then(|| self.buffers_mut().fill(slab, len));
         if len > 0 {
@@ -223,7 +253,6 @@ impl ReceiveBuffers {
         }
         let mut retired = None;
         if !more {
-            self.arrived.judge();
             self.posted[id as usize] = u32::MAX;
             self.posted_bytes -= u64::from(self.buffers().size_of(slab));
             self.free_ids.push(id);
@@ -299,6 +328,27 @@ mod tests {
         assert_eq!(after(1024, 64), Traffic::Messages);
         assert_eq!(after(11, 6000), Traffic::Messages);
         assert_eq!(after(1, u32::MAX / 2), Traffic::Bulk);
+    }
+
+    #[test]
+    fn traffic_is_passed_on_while_pipes_take_more_than_half_of_it() {
+        let mut arrived = Arrived::NOTHING;
+        let mut after = |received: u64, passed| {
+            arrived.count(received as u32);
+            arrived.passed += passed;
+            arrived.judge();
+            arrived.passing
+        };
+        assert!(!after(JUDGED_BYTES, JUDGED_BYTES / 2));
+        assert!(after(JUDGED_BYTES, JUDGED_BYTES / 2 + 1));
+        assert!(after(JUDGED_BYTES - 1, 0), "too few to tell");
+        assert!(!after(1, 0));
+    }
+
+    #[test]
+    fn a_ring_for_pipes_fits_the_cache_and_holds_two_slabs() {
+        let kib = |ring_kib: u64, slab_kib: u32| passing_bytes_max(ring_kib << 10, slab_kib << 10) >> 10;
+        assert_eq!([kib(4096, 64), kib(256, 64), kib(16_384, 2048)], [1024, 256, 4096]);
     }
 
     #[test]

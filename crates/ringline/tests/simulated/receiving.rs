@@ -154,6 +154,37 @@ fn bytes_that_are_kept_do_not_keep_the_buffers_of_the_ring() {
 }
 
 #[test]
+fn the_ring_of_a_host_that_keeps_is_small_while_pipes_pass_on_what_comes() {
+    let mut keeping = settings(4);
+    (keeping.receive_entries, keeping.receive_buffer_size, keeping.receive_for_keeps) = (64, 65_536, true);
+    let ring = RingOptions { incremental_buffers: true, ..PLAIN };
+    let mut rig = Rig::on(NetworkOptions::default(), ring, keeping);
+    let (source, from) = rig.accept();
+    let (target, to) = rig.accept();
+    rig.driver.pipe(from, to, 1).unwrap();
+    rig.driver.start_pipe(to, 1);
+    let (message, mut passed) = (pattern(100_000), Vec::new());
+    for _ in 0..50 {
+        source.write(&message);
+        let end = passed.len() + message.len();
+        while passed.len() < end {
+            rig.pass(100_000);
+            passed.extend(target.read());
+        }
+    }
+    assert_eq!(passed, message.repeat(50));
+    assert!(rig.driver.kernel_mut().buffer_bytes_owned(GROUP) <= 1 << 20);
+    // What is the host's again may be kept for long, and then finds as much room as was asked for.
+    for _ in 0..50 {
+        target.write(&message);
+        let end = rig.bytes(to).len() + message.len();
+        rig.until("a message", |rig| rig.bytes(to).len() == end);
+    }
+    rig.turn(Wait::Poll);
+    assert!(rig.driver.kernel_mut().buffer_bytes_owned(GROUP) > 3 << 20);
+}
+
+#[test]
 fn c9_what_a_peer_says_first_is_heard() {
     let mut rig = Rig::new(settings(4));
     let there = loopback(7);
