@@ -98,15 +98,17 @@ test.serial('a worker that polls busily reads the same bytes and lets other even
 })
 
 test.serial('f5 reads whose promise and buffer nobody keeps do no harm', async (t) => {
-  await runtime(t)
+  await runtime(t, { maxCommandsInFlight: 1024 })
   const path = join(directory(t), 'dropped')
   writeFileSync(path, Buffer.alloc(64 * BLOCK, 9))
   const file = await openDirectIoFile(path)
   for (let round = 0; round < 200; round += 1) {
     const controller = new AbortController()
-    const dropped = file.read(0, allocAligned(16 * BLOCK), { signal: controller.signal })
+    // The kernel knows the memory from its second use on.
+    const buffer = allocAligned(16 * BLOCK)
+    const dropped = Array.from({ length: 3 }, () => file.read(0, buffer, { signal: controller.signal }))
     controller.abort()
-    await t.throwsAsync(dropped, { any: true, name: 'AbortError' })
+    for (const read of dropped) await t.throwsAsync(read, { any: true, name: 'AbortError' })
   }
   const buffer = allocAligned(BLOCK)
   t.is(await file.read(0, buffer), BLOCK)

@@ -35,6 +35,19 @@ const nodeFs = (id, title, threads) => ({
   version: nodeVersion,
 })
 
+/** @param {string} id @param {string} title */
+const fio = (id, title) => ({
+  id,
+  title,
+  mainThreadIsJs: false,
+  build: () => void firstLine(['fio', '--version']),
+  command: () => ['fio', file],
+  version: () => firstLine(['fio', '--version']),
+})
+
+/** What else fio is told, by server. @type {Record<string, string[]>} */
+const FIO_OPTIONS = { fio: [], 'fio-fixed': ['--fixedbufs', '--registerfiles'] }
+
 /** @type {import('../harness/rounds.mjs').Family<import('../harness/process.mjs').Worker>} */
 export const disk = {
   id: 'disk',
@@ -47,14 +60,8 @@ export const disk = {
     ringline('ringline', 'ringline (TypeScript)', file),
     ringline('ringline-inline', 'ringline (TypeScript), inline', file, '--inline'),
     ringline('ringline-busy', 'ringline (TypeScript), inline, busy polling', file, '--inline', '--busy-poll'),
-    {
-      id: 'fio',
-      title: 'fio, io_uring engine',
-      mainThreadIsJs: false,
-      build: () => void firstLine(['fio', '--version']),
-      command: () => ['fio', file],
-      version: () => firstLine(['fio', '--version']),
-    },
+    fio('fio', 'fio, io_uring engine'),
+    fio('fio-fixed', 'fio, io_uring engine, fixedbufs and registerfiles'),
     nodeFs('node', 'Node fs', 4),
     nodeFs('node-32', 'Node fs, 32 threads', 32),
   ],
@@ -62,10 +69,12 @@ export const disk = {
   cells: [1, 32].map(cell),
   notes: [
     'One file of 1 GiB of random bytes, opened with O_DIRECT. Node reads with `fs.read` and its 4 threads, and once more with `UV_THREADPOOL_SIZE=32`. ' +
+      'ringline and the second fio use registered files and fixed buffers, the first fio neither; all have O_DIRECT, the same file and the same CPUs. ' +
       "fio's CPU time is what it reports of itself, and its start is not part of it. Busy polling is `directIo.busyPollUs` of 100. On `ext4` on a virtual disk, whose host decides how fast it is.",
   ],
   pictures: [{ name: 'cpu', draw: (report) => bars(report, { placement: 'any' }) }],
   prepare,
-  start: (server, place) => (server.id === 'fio' ? startFio(file, place) : startWorker(server.command(), place)),
+  start: (server, place) =>
+    server.id in FIO_OPTIONS ? startFio(file, place, FIO_OPTIONS[server.id]) : startWorker(server.command(), place),
   measure: (worker, { depth }, { seconds }) => worker.run({ depth, seconds }),
 }

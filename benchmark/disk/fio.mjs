@@ -8,8 +8,8 @@ import { placed } from '../harness/process.mjs'
 const execute = promisify(execFile)
 const percentile = (/** @type {Record<string, number>} */ of, /** @type {string} */ name) => of[name] ?? 0
 
-/** @param {string} file @param {import('../harness/process.mjs').Place} place */
-export async function startFio(file, place) {
+/** @param {string} file @param {import('../harness/process.mjs').Place} place @param {string[]} more options of this fio */
+export async function startFio(file, place, more = []) {
   /** @param {{ depth: number, seconds: number }} task */
   async function run({ depth, seconds }) {
     // fio knows whole seconds only; it is stopped by the number of reads in none of them.
@@ -23,7 +23,7 @@ export async function startFio(file, place) {
     ]
     const how = ['--ioengine=io_uring', `--iodepth=${depth}`, '--norandommap', '--randrepeat=0', '--time_based']
     const output = [`--runtime=${Math.round(seconds * 1e3)}ms`, '--output-format=json', '--percentile_list=50:99:99.9']
-    const [program, ...args] = placed(['fio', ...options, ...how, ...output], place)
+    const [program, ...args] = placed(['fio', ...options, ...how, ...more, ...output], place)
     const { stdout } = await execute(program, args)
     const [job] = JSON.parse(stdout).jobs
     const { read } = job

@@ -192,6 +192,13 @@ mod tests {
     }
 
     #[test]
+    fn all_buffers_of_an_object_lie_in_the_one_mapping_that_the_kernel_is_told_of() {
+        let memory = listed(4096, 512, u32::MAX - 7);
+        let (one, other) = (memory.buffer(0, 512).unwrap(), memory.buffer(1024, 512).unwrap());
+        assert!(Arc::ptr_eq(one.memory(), &memory.region) && Arc::ptr_eq(other.memory(), &memory.region));
+    }
+
+    #[test]
     fn a_guard_keeps_the_memory_that_nobody_else_wants() {
         let id = u32::MAX - 3;
         let memory = listed(4096, 4096, id);

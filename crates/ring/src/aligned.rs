@@ -14,13 +14,14 @@ use crate::Region;
 /// Bytes for direct I/O and NVMe commands, zeroed when they are made. The address is a multiple of the page size.
 ///
 /// Making one maps memory, which costs a few microseconds: use buffers again, or make a large one and
-/// [split](Self::split_to) it.
+/// [split](Self::split_to) it. From the second read or write of a file on, a worker also has the kernel know the memory
+/// (a fixed buffer), which spares the look-up of its pages.
 pub struct AlignedBuffer {
     start: NonNull<u8>,
     len: usize,
     /// Keeps the bytes mapped. Unmapping them is harmless even while a device still writes: the kernel holds the pages
     /// of direct I/O until then.
-    _memory: Arc<Region>,
+    memory: Arc<Region>,
 }
 
 impl AlignedBuffer {
@@ -32,7 +33,7 @@ impl AlignedBuffer {
     pub fn new(len: usize) -> io::Result<Self> {
         let memory = Arc::new(Region::new(len)?);
         let start = NonNull::new(memory.as_ptr()).expect("a region starts at no null address");
-        Ok(Self { start, len, _memory: memory })
+        Ok(Self { start, len, memory })
     }
 
     /// A buffer over a part of a region that others know too.
@@ -49,7 +50,7 @@ impl AlignedBuffer {
         let end = offset.checked_add(len);
         assert!(end.is_some_and(|end| end <= memory.len()), "{len} bytes at {offset} of {}", memory.len());
         let start = NonNull::new(memory.as_ptr().wrapping_add(offset)).expect("a region starts at no null address");
-        Self { start, len, _memory: memory }
+        Self { start, len, memory }
     }
 
     /// Splits the first `at` bytes off, without copying. What is left begins behind them, so `at` has to be a multiple
@@ -61,11 +62,17 @@ impl AlignedBuffer {
     #[must_use]
     pub fn split_to(&mut self, at: usize) -> Self {
         assert!(at <= self.len, "{at} bytes of {}", self.len);
-        let first = Self { start: self.start, len: at, _memory: Arc::clone(&self._memory) };
+        let first = Self { start: self.start, len: at, memory: Arc::clone(&self.memory) };
         // SAFETY: `at` was checked, so the result lies within the region or just behind it.
         self.start = unsafe { self.start.add(at) };
         self.len -= at;
         first
+    }
+
+    /// The region that the bytes lie in.
+    #[inline]
+    pub const fn memory(&self) -> &Arc<Region> {
+        &self.memory
     }
 
     /// The address of the first byte.

@@ -151,7 +151,8 @@ pub trait Kernel {
     /// it or this `Kernel` has been dropped. No more than `entries` buffers may be in the group at a time.
     unsafe fn provide_buffers(&mut self, group: u16, buffers: &[ProvidedBuffer]);
 
-    /// Registers memory that zero-copy sends may name by its position here. Once, before anything is sent.
+    /// Registers memory that zero-copy sends, reads and writes may name by its position here, and makes room for `spare`
+    /// more. Once, before anything is sent.
     ///
     /// # Safety
     ///
@@ -160,8 +161,23 @@ pub trait Kernel {
     /// # Errors
     ///
     /// ENOMEM beyond RLIMIT_MEMLOCK, EFAULT for memory that is not mapped, EOPNOTSUPP for memory of a file.
-    unsafe fn register_regions(&mut self, regions: &[(*mut u8, usize)]) -> io::Result<()> {
-        let _ = regions;
+    unsafe fn register_regions(&mut self, regions: &[(*mut u8, usize)], spare: u16) -> io::Result<()> {
+        let _ = (regions, spare);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Registers memory at a position of that table in place of what was registered there, or empties the position. The
+    /// kernel holds the pages until then, whoever unmaps them.
+    ///
+    /// # Safety
+    ///
+    /// The region must be mapped now. No operation that has not completed may name what was registered there before.
+    ///
+    /// # Errors
+    ///
+    /// As for [`register_regions`](Kernel::register_regions).
+    unsafe fn replace_region(&mut self, index: u16, region: Option<(*mut u8, usize)>) -> io::Result<()> {
+        let _ = (index, region);
         Err(io::ErrorKind::Unsupported.into())
     }
 

@@ -288,6 +288,8 @@ pub enum Op {
         buffer: PinnedBuffer,
         /// Position in the file in bytes.
         offset: u64,
+        /// The registered region that they lie in, if any: its pages need not be looked up then.
+        region: Option<u16>,
     },
     /// Write to a file at a position.
     Write {
@@ -297,6 +299,8 @@ pub enum Op {
         bytes: PinnedBytes,
         /// Position in the file in bytes.
         offset: u64,
+        /// The registered region that they lie in, if any: its pages need not be looked up then.
+        region: Option<u16>,
     },
     /// Make what was written to a file, and its length, durable. It waits for no write that is still in flight.
     Fsync {

@@ -81,11 +81,17 @@ macro_rules! entry {
             Op::Open { path, how } => {
                 opcode::OpenAt::new(types::Fd(libc::AT_FDCWD), path.0).flags(open_flags(how)).mode(CREATE_MODE).build()
             }
-            Op::Read { file, buffer, offset } => {
+            Op::Read { file, buffer, offset, region: None } => {
                 opcode::Read::new($target(file), buffer.address, buffer.len).offset(offset).build()
             }
-            Op::Write { file, bytes, offset } => {
+            Op::Read { file, buffer, offset, region: Some(region) } => {
+                opcode::ReadFixed::new($target(file), buffer.address, buffer.len, region).offset(offset).build()
+            }
+            Op::Write { file, bytes, offset, region: None } => {
                 opcode::Write::new($target(file), bytes.address, bytes.len).offset(offset).build()
+            }
+            Op::Write { file, bytes, offset, region: Some(region) } => {
+                opcode::WriteFixed::new($target(file), bytes.address, bytes.len, region).offset(offset).build()
             }
             Op::Fsync { file } => opcode::Fsync::new($target(file)).build(),
             Op::Close { file } => opcode::Close::new($target(file)).build(),

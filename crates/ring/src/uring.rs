@@ -342,11 +342,20 @@ impl Kernel for Uring {
         unsafe { found.expect("the buffer group has been created").provide(buffers) };
     }
 
-    unsafe fn register_regions(&mut self, regions: &[(*mut u8, usize)]) -> io::Result<()> {
-        let vectors: Vec<libc::iovec> =
-            regions.iter().map(|&(start, len)| libc::iovec { iov_base: start.cast(), iov_len: len }).collect();
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.queues.submitter().register_buffers(&vectors) }
+    unsafe fn register_regions(&mut self, regions: &[(*mut u8, usize)], spare: u16) -> io::Result<()> {
+        self.queues.submitter().register_buffers_sparse(regions.len() as u32 + u32::from(spare))?;
+        for (index, &region) in (0..).zip(regions) {
+            // SAFETY: the caller's promise, and nothing names any of them yet.
+            unsafe { self.replace_region(index, Some(region))? };
+        }
+        Ok(())
+    }
+
+    unsafe fn replace_region(&mut self, index: u16, region: Option<(*mut u8, usize)>) -> io::Result<()> {
+        let (start, len) = region.unwrap_or((std::ptr::null_mut(), 0));
+        let vector = libc::iovec { iov_base: start.cast(), iov_len: len };
+        // SAFETY: the caller's promise is the same; afterwards the kernel holds the pages itself.
+        unsafe { self.queues.submitter().register_buffers_update(u32::from(index), &[vector], None) }
     }
 
     fn listen(

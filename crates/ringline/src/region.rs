@@ -11,7 +11,7 @@ use ringline_ring::Region;
 use crate::Error;
 use crate::guard::{RegionId, SendGuard};
 
-/// Memory for zero-copy sends. Every worker registers the regions of
+/// Memory for zero-copy sends and direct I/O. Every worker registers the regions of
 /// [`Config::registered_regions`](crate::Config::registered_regions) as fixed buffers, which counts against
 /// RLIMIT_MEMLOCK where that applies.
 ///
@@ -96,6 +96,14 @@ impl MemoryRegion {
         let inside = offset.checked_add(len as usize).is_some_and(|end| end <= self.len());
         assert!(inside, "{len} bytes at {offset} do not lie in a region of {} bytes", self.len());
         RegionGuard { region: self.clone(), offset, len, id }
+    }
+
+    /// The mapping, where it is not memory of the caller's.
+    pub(crate) fn mapping(&self) -> Option<&Arc<Region>> {
+        match &*self.0 {
+            Memory::Shared(region) => Some(region),
+            Memory::Named { .. } => None,
+        }
     }
 
     /// Whether both mean the same memory.

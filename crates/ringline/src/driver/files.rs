@@ -14,6 +14,7 @@ use ringline_ring::{
 };
 
 use super::file_refused::{FileRefused, Misaligned};
+use super::fixed_buffers::FixedBuffers;
 use super::handles::{Closing, Handles, Opened};
 use super::kind::Kind;
 use super::slots::Slots;
@@ -92,11 +93,18 @@ pub(super) struct Files {
     handles: Handles<File>,
     operations: Slots<Operation>,
     operations_max: u32,
+    /// The memory of theirs that the kernel knows.
+    pub(super) fixed: FixedBuffers,
 }
 
 impl Files {
     pub(super) fn new(files_max: u32, operations_max: u32) -> Self {
-        Self { handles: Handles::new(files_max), operations: Slots::new(operations_max), operations_max }
+        Self {
+            handles: Handles::new(files_max),
+            operations: Slots::new(operations_max),
+            operations_max,
+            fixed: FixedBuffers::new(files_max > 0),
+        }
     }
 
     fn open(&self, file: FileToken) -> Result<&File, FileRefused> {
@@ -209,12 +217,14 @@ impl<K: Kernel> Driver<K> {
         }
         let (index, address) = (self.fixed_file(file), buffer.as_ptr());
         let len = buffer.len().min(OPERATION_BYTES_MAX) as u32;
+        let region = self.files.fixed.find(&mut self.submitter.kernel, buffer.memory());
+        self.metrics.fixed_transfers += u64::from(region.is_some());
         let submission = if op == FileOp::Read {
             // SAFETY: the operation owns the buffer until it has completed.
-            Op::Read { file: index, buffer: unsafe { PinnedBuffer::new(address, len) }, offset }
+            Op::Read { file: index, buffer: unsafe { PinnedBuffer::new(address, len) }, offset, region }
         } else {
             // SAFETY: as above.
-            Op::Write { file: index, bytes: unsafe { PinnedBytes::new(address, len) }, offset }
+            Op::Write { file: index, bytes: unsafe { PinnedBytes::new(address, len) }, offset, region }
         };
         self.begin_file_operation(file, op, Some(buffer), submission).map_err(|(refused, buffer)| {
             let buffer = buffer.expect("a refused transfer keeps its buffer");
@@ -303,6 +313,9 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn file_close_completed<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
         let file = FileToken { slot: completion.tag.slot(), generation: completion.tag.generation() };
         if self.files.handles.closed(file.slot, file.generation) {
+            if self.files.handles.used() == 0 {
+                self.files.fixed.clear(&mut self.submitter.kernel);
+            }
             host.file_closed(file);
         } else {
             self.metrics.stale_completions += 1;

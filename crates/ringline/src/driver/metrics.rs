@@ -35,6 +35,8 @@ pub struct Metrics {
     pub datagrams_sent: u64,
     /// Datagrams that could not be sent, and receives that failed.
     pub datagram_errors: u64,
+    /// Reads and writes of files whose memory the kernel knew already.
+    pub fixed_transfers: u64,
     /// Completions for a past owner of a slot.
     pub stale_completions: u64,
 }

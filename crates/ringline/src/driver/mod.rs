@@ -16,6 +16,7 @@ mod dispatch;
 mod ending;
 mod file_refused;
 mod files;
+mod fixed_buffers;
 mod handles;
 mod host;
 mod kind;

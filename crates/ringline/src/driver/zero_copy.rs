@@ -108,8 +108,11 @@ impl<K: Kernel> Driver<K> {
     ///
     /// ENOMEM beyond RLIMIT_MEMLOCK, EFAULT for memory that is not mapped, EOPNOTSUPP for memory of a file.
     pub unsafe fn register_regions(&mut self, regions: &[(*mut u8, usize)]) -> io::Result<()> {
+        let spare = self.files.fixed.spare(regions.len());
         // SAFETY: the driver drops its kernel first, and the caller promises the rest.
-        unsafe { self.submitter.kernel.register_regions(regions) }
+        unsafe { self.submitter.kernel.register_regions(regions, spare) }?;
+        self.files.fixed.table_made(regions.len());
+        Ok(())
     }
 
     /// As [`register_regions`](Self::register_regions), for memory that the driver then keeps mapped itself. Nothing
@@ -125,7 +128,13 @@ impl<K: Kernel> Driver<K> {
         let ranges: Vec<_> = regions.iter().map(|region| (region.as_ptr(), region.len())).collect();
         self.zero_copy.regions = regions.to_vec();
         // SAFETY: the regions kept above are dropped after the kernel, and each lasts as long as its clones.
-        unsafe { self.register_regions(&ranges) }
+        unsafe { self.register_regions(&ranges) }?;
+        for (index, region) in (0..).zip(regions) {
+            if let Some(mapping) = region.mapping() {
+                self.files.fixed.given(mapping, index);
+            }
+        }
+        Ok(())
     }
 
     /// The memory that was registered by [`register_memory`](Self::register_memory).
