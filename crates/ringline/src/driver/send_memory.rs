@@ -16,6 +16,7 @@ pub struct SendMemory {
     region: Region,
     slots: u32,
     slot_size: u32,
+    slot_stride: usize,
 }
 
 impl SendMemory {
@@ -25,12 +26,8 @@ impl SendMemory {
     ///
     /// ENOMEM.
     pub fn new(slots: u32, slot_size: u32) -> io::Result<Self> {
-        let this = Region::new(slots as usize * Self::stride_of(slot_size))?;
-        Ok(Self { region: this, slots, slot_size })
-    }
-
-    fn stride_of(slot_size: u32) -> usize {
-        slot_size.next_multiple_of(COLOUR_BYTES) as usize + COLOUR_BYTES as usize
+        let slot_stride = slot_size.next_multiple_of(COLOUR_BYTES) as usize + COLOUR_BYTES as usize;
+        Ok(Self { region: Region::new(slots as usize * slot_stride)?, slots, slot_size, slot_stride })
     }
 
     /// Number of slots.
@@ -45,7 +42,7 @@ impl SendMemory {
 
     /// Distance in bytes between the starts of two slots.
     pub fn slot_stride(&self) -> usize {
-        Self::stride_of(self.slot_size)
+        self.slot_stride
     }
 
     /// The whole mapping.
@@ -58,10 +55,10 @@ impl SendMemory {
     /// # Panics
     ///
     /// When there is no such slot.
-    #[inline]
+    #[inline(always)]
     pub fn slot_address(&self, slot: u32) -> *mut u8 {
         assert!(slot < self.slots, "send slot {slot} of {}", self.slots);
-        self.region.as_ptr().wrapping_add(slot as usize * self.slot_stride())
+        self.region.as_ptr().wrapping_add(slot as usize * self.slot_stride)
     }
 
     /// Copies `bytes` into a slot, `offset` bytes behind its start. Answers where they are.
@@ -69,7 +66,7 @@ impl SendMemory {
     /// # Panics
     ///
     /// When the bytes do not fit.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write(&self, slot: u32, offset: u32, bytes: &[u8]) -> *const u8 {
         assert!(offset as usize + bytes.len() <= self.slot_size as usize, "{} bytes at {offset}", bytes.len());
         let target = self.slot_address(slot).wrapping_add(offset as usize);

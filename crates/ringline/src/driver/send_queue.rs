@@ -69,25 +69,25 @@ impl Pieces {
     #[inline(always)]
     pub(super) fn push(&mut self, queue: &mut SendQueue, piece: Piece) {
         // There is no node at `NONE`.
-        let index = match self.nodes.get_mut(self.free as usize) {
-            Some(node) => {
-                let index = std::mem::replace(&mut self.free, node.next);
-                *node = Node { piece, next: index };
-                index
-            }
-            None => self.grow(piece),
-        };
+        while self.nodes.len() <= self.free as usize {
+            self.grow();
+        }
+        let index = self.free;
+        let node = &mut self.nodes[index as usize];
+        self.free = node.next;
+        *node = Node { piece, next: index };
         if queue.newest != NONE {
             self.link(queue.newest, index);
         }
         queue.newest = index;
     }
 
+    /// Makes a free node, when there is none.
     #[cold]
-    fn grow(&mut self, piece: Piece) -> u32 {
-        let index = self.nodes.len() as u32;
-        self.nodes.push(Node { piece, next: index });
-        index
+    fn grow(&mut self) {
+        let nothing = Piece { address: std::ptr::null(), len: 0, origin: Origin::Slot(NONE) };
+        self.free = self.nodes.len() as u32;
+        self.nodes.push(Node { piece: nothing, next: NONE });
     }
 
     /// Puts a node, which is its own neighbour, behind the newest of a queue.

@@ -8,6 +8,8 @@ use crate::driver::{Chunk, ConnToken};
 /// No chunk.
 pub(crate) const NONE: u32 = u32::MAX;
 
+/// Its length is a power of two, so that its place in the list is found by a shift.
+#[repr(align(8))]
 struct Arrival {
     conn: ConnToken,
     /// None once it is consumed, or while it is lent out.

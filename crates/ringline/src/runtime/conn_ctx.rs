@@ -202,7 +202,10 @@ impl ConnCtx {
     /// [`Error::InvalidConnection`] when the connection is closed, [`Error::Io`] (EPIPE) after
     /// [`shutdown_write`](Self::shutdown_write).
     pub fn send_nowait(&self, data: &[u8]) -> Result<(), Error> {
-        self.queue(data).map(drop)
+        match with_worker(|inner| inner.send_simply(self.token, data)) {
+            Some(Some(_)) => Ok(()),
+            _ => self.queue_otherwise(data).map(drop),
+        }
     }
 
     /// Copies `data` and queues it, as [`send_nowait`](Self::send_nowait) does, at the call. The future resolves to
@@ -212,7 +215,11 @@ impl ConnCtx {
     ///
     /// The future yields those of `send_nowait`, or [`Error::Io`] when the connection ends before all was taken.
     pub fn send(&self, data: &[u8]) -> SendFuture {
-        SendFuture::new(self.token, data.len(), self.queue(data))
+        let queued = match with_worker(|inner| inner.send_simply(self.token, data)) {
+            Some(Some(position)) => Ok(position),
+            _ => self.queue_otherwise(data),
+        };
+        SendFuture::new(self.token, data.len(), queued)
     }
 
     /// Begins a send of several parts, some of them without a copy; see [`AsyncSendBuilder`].
@@ -250,10 +257,10 @@ impl ConnCtx {
         ChainBuilder::submit(self.token, add).0.map(drop)
     }
 
-    #[inline]
-    fn queue(&self, data: &[u8]) -> Result<u64, Error> {
-        let Some(queued) = with_worker(|inner| inner.send(self.token, data)) else { return Err(Error::OutsideWorker) };
-        queued
+    /// Out of line, because an error is moved from hand to hand in seven words.
+    #[inline(never)]
+    fn queue_otherwise(&self, data: &[u8]) -> Result<u64, Error> {
+        with_worker(|inner| inner.send(self.token, data)).unwrap_or(Err(Error::OutsideWorker))
     }
 
     /// Sends FIN after all queued sends. Receiving goes on.

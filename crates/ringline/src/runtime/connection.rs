@@ -50,16 +50,16 @@ pub(crate) struct Connection {
     pub(crate) sends: Sends,
     /// The buffered bytes are with a closure of the user's.
     pub(crate) lent: bool,
-    /// How often pending receives were cancelled.
-    pub(crate) cancels: u32,
+    /// How often pending receives were cancelled, modulo 2^16.
+    pub(crate) cancels: u16,
     /// Chunks of this turn.
     pub(crate) chunks: Chain,
     /// Bytes in those chunks.
     pub(crate) chunk_bytes: u32,
     /// Bytes from earlier turns; they precede the chunks.
     pub(crate) accumulator: Option<Box<Accumulator>>,
-    /// Bytes ever received.
-    pub(crate) received: u64,
+    /// Bytes ever received, modulo 2^32: more than are ever buffered.
+    pub(crate) received: u32,
     /// Bytes that the kernel has taken.
     pub(crate) sent: u64,
     waiters: Waiters,
@@ -77,7 +77,7 @@ struct Rare {
 }
 
 // Memory per idle connection is a promise of the documentation.
-const _: () = assert!(size_of::<Connection>() <= 72);
+const _: () = assert!(size_of::<Connection>() <= 64);
 
 impl Connection {
     pub(crate) fn new(generation: u32, phase: Phase) -> Self {

@@ -39,7 +39,7 @@ impl Host<Uring> for AsyncHost {
             // Nobody can read it. It is given back with the others at the end of the pass.
             return self.arrivals.push(&mut { Chain::EMPTY }, conn, chunk);
         };
-        connection.received += u64::from(chunk.len());
+        connection.received = connection.received.wrapping_add(chunk.len());
         connection.chunk_bytes += chunk.len();
         self.arrivals.push(&mut connection.chunks, conn, chunk);
         connection.wake_readers(&self.ready, &mut self.foreign);

@@ -20,12 +20,36 @@ pub const RECV_HIGH_WATER: usize = 256 * 1024;
 const RECV_LOW_WATER: usize = RECV_HIGH_WATER / 2;
 
 /// How far a pending read has got.
+///
+/// It is part of each task that reads, so that it is kept in eight bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    /// Position in the stream up to which the reader was shown bytes that did not suffice.
-    shown: u64,
-    /// The connection's count of cancelled receives when this one began to wait.
-    cancels: Option<u32>,
+    /// Position in the stream, modulo 2^32, up to which the reader was shown bytes that did not suffice; if it was.
+    shown: u32,
+    /// The connection's count of cancelled receives when this one began to wait; if it has.
+    cancels: u16,
+    was_shown: bool,
+    waits: bool,
+}
+
+impl Progress {
+    /// Whether the reader was shown everything up to a position.
+    #[inline]
+    fn has_seen(&self, position: u32) -> bool {
+        self.was_shown && self.shown == position
+    }
+
+    /// The reader waits; `cancels` is the connection's count of cancelled receives.
+    #[inline]
+    fn wait(&mut self, cancels: u16) {
+        (self.waits, self.cancels) = (true, cancels);
+    }
+
+    /// Whether receives were cancelled while it waited.
+    #[inline]
+    fn is_cancelled(&self, cancels: u16) -> bool {
+        self.waits && self.cancels != cancels
+    }
 }
 
 /// What a reader finds.
@@ -95,6 +119,19 @@ impl Loan {
         }
     }
 
+    /// Gives the bytes back, of which the reader has used some.
+    #[inline(always)]
+    pub(crate) fn give_back(mut self, consumed: usize) {
+        if let Source::Chunk { chunk, .. } = &mut self.source
+            && let Some(chunk) = chunk.take()
+        {
+            with_worker(|inner| inner.settle(self.conn, chunk, consumed));
+            // What is left names nothing, and has nothing to drop.
+            return std::mem::forget(self);
+        }
+        self.consumed = consumed;
+    }
+
     /// The bytes as a reference-counted value that may outlive the loan, without copying them.
     pub(crate) fn share(&mut self) -> Bytes {
         match &mut self.source {
@@ -112,7 +149,7 @@ impl Loan {
 }
 
 impl Drop for Loan {
-    #[inline]
+    #[inline(never)]
     fn drop(&mut self) {
         let (conn, consumed) = (self.conn, self.consumed);
         let source = &mut self.source;
@@ -142,11 +179,11 @@ impl Inner {
             let Some(connection) = self.host.connections.open_one(conn) else { return Poll::Ready(Readable::Over) };
             connection
         };
-        if progress.cancels.is_some_and(|cancels| cancels != connection.cancels) {
+        if progress.is_cancelled(connection.cancels) {
             return Poll::Ready(Readable::Over);
         }
         let buffered = connection.buffered();
-        if buffered > 0 && connection.received > progress.shown && !connection.lent {
+        if buffered > 0 && !progress.has_seen(connection.received) && !connection.lent {
             if connection.accumulator.is_none()
                 && !self.host.arrivals.is_long(connection.chunks)
                 && let Some(chunk) = self.host.arrivals.lend(connection.chunks)
@@ -155,7 +192,7 @@ impl Inner {
                 self.host.lending = chunk.slab();
                 return Poll::Ready(Readable::Bytes(Loan::of_chunk(conn, chunk, &self.driver)));
             }
-            let lent = self.lend(conn, progress.shown > 0);
+            let lent = self.lend(conn, progress.was_shown);
             return Poll::Ready(lent.map_or(Readable::Over, Readable::Bytes));
         }
         if connection.receive_ended {
@@ -167,7 +204,7 @@ impl Inner {
             return Poll::Ready(Readable::Over);
         }
         connection.wait_to_read(waker::task_of(waker, &self.host.remote), waker);
-        progress.cancels = Some(connection.cancels);
+        progress.wait(connection.cancels);
         if connection.paused {
             connection.paused = false;
             self.driver.resume_receive(conn);
@@ -187,12 +224,11 @@ impl Inner {
         let Some(connection) = self.host.connections.get(conn) else { return Poll::Ready(()) };
         let bytes = connection.buffered() > 0 || connection.sink_has_bytes();
         let ready = connection.phase != Phase::Open || connection.receive_ended || bytes;
-        let cancelled = progress.cancels.is_some_and(|cancels| cancels != connection.cancels);
-        if ready || cancelled {
+        if ready || progress.is_cancelled(connection.cancels) {
             return Poll::Ready(());
         }
         connection.wait_to_read(waker::task_of(waker, &self.host.remote), waker);
-        progress.cancels = Some(connection.cancels);
+        progress.wait(connection.cancels);
         Poll::Pending
     }
 
@@ -241,7 +277,8 @@ impl Inner {
     #[inline]
     pub(crate) fn shown(&mut self, conn: ConnToken, progress: &mut Progress, len: usize) {
         if let Some(connection) = self.host.connections.get(conn) {
-            progress.shown = connection.received - connection.buffered() as u64 + len as u64;
+            progress.was_shown = true;
+            progress.shown = connection.received.wrapping_sub(connection.buffered() as u32).wrapping_add(len as u32);
         }
     }
 

@@ -59,8 +59,7 @@ fn poll_read(
         };
         let len = loan.bytes().len();
         let consumed = look(Some(&mut loan)).consumed(len);
-        loan.consumed = consumed;
-        drop(loan);
+        loan.give_back(consumed);
         if consumed > 0 {
             return Poll::Ready(consumed);
         }

@@ -54,26 +54,29 @@ impl SendPool {
 }
 
 impl Inner {
-    /// Queues all of `data` or nothing; returns the position of its end in the connection's stream.
-    #[inline]
-    pub(crate) fn send(&mut self, conn: ConnToken, data: &[u8]) -> Result<u64, Error> {
+    /// Queues `data` if that is the usual: it goes into one slot, and the connection has nothing queued. Otherwise none, and
+    /// nothing is done.
+    #[inline(always)]
+    pub(crate) fn send_simply(&mut self, conn: ConnToken, data: &[u8]) -> Option<u64> {
         let Self { driver, host } = self;
-        let Some(connection) = host.connections.get(conn) else { return Err(Error::InvalidConnection) };
-        if !connection.takes_sends() {
-            return connection.check_sends().map(|()| 0);
+        if !host.connections.get(conn)?.takes_sends() {
+            return None;
         }
         let slot_size = driver.send_memory().slot_size() as usize;
-        if !data.is_empty()
-            && data.len() <= slot_size.min(IN_PLACE_BYTES_MIN - 1)
-            && let Some(position) = driver.send_copy_alone(conn, data, || host.pool.free.pop())
-        {
-            return Ok(position);
+        if data.is_empty() || data.len() > slot_size.min(IN_PLACE_BYTES_MIN - 1) {
+            return None;
         }
+        driver.send_copy_alone(conn, data, || host.pool.free.pop())
+    }
+
+    /// Queues all of `data` or nothing; returns the position of its end in the connection's stream.
+    pub(crate) fn send(&mut self, conn: ConnToken, data: &[u8]) -> Result<u64, Error> {
+        let Some(connection) = self.host.connections.get(conn) else { return Err(Error::InvalidConnection) };
+        connection.check_sends()?;
         self.send_in_pieces(conn, data)
     }
 
-    /// As [`send`](Self::send) to an open connection, where the data does not simply go into a slot of its own, or cannot.
-    #[inline(never)]
+    /// As [`send`](Self::send) to an open connection.
     fn send_in_pieces(&mut self, conn: ConnToken, data: &[u8]) -> Result<u64, Error> {
         let Self { driver, host } = self;
         if data.len() >= IN_PLACE_BYTES_MIN && driver.slab_pieces() < IN_PLACE_PIECES_MAX {

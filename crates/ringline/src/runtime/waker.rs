@@ -8,7 +8,7 @@
 //! Headers come in blocks, and a waker counts as a user of its header's block.
 
 use std::mem::{ManuallyDrop, offset_of};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
@@ -43,10 +43,28 @@ impl RemoteWakes {
 pub(crate) const BLOCK_TASKS: u32 = 64;
 
 /// What all wakers of one task slot share.
-struct TaskHeader {
-    task: u32,
-    /// Stands on the list of [`RemoteWakes`].
-    queued_remotely: AtomicBool,
+///
+/// The number of the task, and [`QUEUED_REMOTELY`].
+struct TaskHeader(AtomicU32);
+
+/// The task stands on the list of [`RemoteWakes`].
+const QUEUED_REMOTELY: u32 = 1 << 31;
+
+impl TaskHeader {
+    #[inline]
+    fn task(&self) -> u32 {
+        self.0.load(Ordering::Relaxed) & !QUEUED_REMOTELY
+    }
+
+    /// Notes that the task stands on the list. Answers whether it stood there already.
+    fn enlist(&self) -> bool {
+        self.0.fetch_or(QUEUED_REMOTELY, Ordering::AcqRel) & QUEUED_REMOTELY != 0
+    }
+
+    /// Notes that the task was taken off the list.
+    fn delist(&self) {
+        self.0.fetch_and(!QUEUED_REMOTELY, Ordering::AcqRel);
+    }
 }
 
 /// The headers of as many task slots in a row.
@@ -59,13 +77,13 @@ impl HeaderBlock {
     /// The headers of `first` and the slots behind it; a multiple of [`BLOCK_TASKS`].
     pub(crate) fn new(worker: &Arc<RemoteWakes>, first: u32) -> Arc<Self> {
         debug_assert_eq!(first % BLOCK_TASKS, 0);
-        let header = |index| TaskHeader { task: first + index as u32, queued_remotely: AtomicBool::new(false) };
+        let header = |index| TaskHeader(AtomicU32::new(first + index as u32));
         Arc::new(Self { worker: Arc::clone(worker), headers: std::array::from_fn(header) })
     }
 
     /// The task was taken off the list of remote wakes: what the waking thread did before is visible from here on.
     pub(crate) fn taken_from_remote(&self, task: u32) {
-        self.headers[(task % BLOCK_TASKS) as usize].queued_remotely.swap(false, Ordering::AcqRel);
+        self.headers[(task % BLOCK_TASKS) as usize].delist();
     }
 }
 
@@ -85,7 +103,7 @@ pub(crate) fn task_of(waker: &Waker, worker: &RemoteWakes) -> Option<u32> {
     }
     let header = waker.data().cast::<TaskHeader>();
     // SAFETY: the pointer of an own waker is one to a header, whose block the waker keeps alive.
-    let (block, task) = unsafe { (&*block_of(header), (*header).task) };
+    let (block, task) = unsafe { (&*block_of(header), (*header).task()) };
     std::ptr::eq(&*block.worker, worker).then_some(task)
 }
 
@@ -115,7 +133,7 @@ pub(crate) unsafe fn lend(block: &Arc<HeaderBlock>, task: u32) -> ManuallyDrop<W
 unsafe fn block_of(header: *const TaskHeader) -> *const HeaderBlock {
     // SAFETY: the block is alive, and the header is the one of this index in it.
     unsafe {
-        let index = ((*header).task % BLOCK_TASKS) as usize;
+        let index = ((*header).task() % BLOCK_TASKS) as usize;
         header.byte_sub(offset_of!(HeaderBlock, headers) + index * size_of::<TaskHeader>()).cast()
     }
 }
@@ -144,12 +162,12 @@ unsafe fn wake_by_ref(header: *const ()) {
     let local = current::with(|core| {
         let mine = std::ptr::eq(core.remote_wakes(), &*block.worker);
         if mine {
-            core.ready.schedule(header.task);
+            core.ready.schedule(header.task());
         }
         mine
     });
-    if local != Some(true) && !header.queued_remotely.swap(true, Ordering::AcqRel) {
-        block.worker.push(header.task);
+    if local != Some(true) && !header.enlist() {
+        block.worker.push(header.task());
     }
 }
 
