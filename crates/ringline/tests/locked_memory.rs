@@ -1,13 +1,11 @@
 //! Fixed buffers and the limits of the process: what they pin, and that nobody is refused for want of it. These tests are apart because they
 //! look at the whole process; they take turns.
 
-#[path = "driver_files/bench.rs"]
-#[allow(dead_code)]
-mod bench;
+mod files_bench;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bench::{Bench, filled};
+use files_bench::{Bench, filled};
 use ringline_ring::{AlignedBuffer, Region};
 
 static TURN: Mutex<()> = Mutex::new(());

@@ -1,5 +1,7 @@
 //! A driver with files of its own to be tested on, in a directory that goes with it.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;

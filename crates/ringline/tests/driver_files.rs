@@ -1,7 +1,6 @@
 //! Direct I/O through the driver, on the file system that holds the temporary directory (`TMPDIR`).
 
-mod bench;
-mod fixed_buffers;
+mod files_bench;
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -9,7 +8,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use bench::{Bench, FILES_MAX, OPERATIONS_MAX, filled};
+use files_bench::{Bench, FILES_MAX, OPERATIONS_MAX, filled};
 use ringline::driver::{FileOp, FileRefused, FileToken, Misaligned, Place};
 use ringline_ring::{AlignedBuffer, Wait};
 

@@ -1,12 +1,14 @@
 //! Memory that the kernel knows: which operations use it as such, and what becomes of it.
 
+mod files_bench;
+
 use std::sync::Arc;
 
 use ringline::MemoryRegion;
 use ringline::driver::FileToken;
 use ringline_ring::{AlignedBuffer, Region, Wait};
 
-use crate::bench::{Bench, filled};
+use files_bench::{Bench, filled};
 
 const BLOCK: usize = 4096;
 /// What a driver registers at most, in one piece and altogether.
