@@ -1,5 +1,7 @@
 // Sleeps, timeouts and deadlines, on the timers of a ring thread.
 
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import {
   Deadline,
@@ -14,7 +16,8 @@ import {
   trySleep,
   tryTimeout,
 } from 'ringline'
-import { handlerClass, testConfig } from './serving.js'
+import { FIRED_MAX } from '../dist/timers.js'
+import { ending, handlerClass, testConfig } from './serving.js'
 
 async function runtime(t: ExecutionContext, timerSlots = 256): Promise<Server> {
   const server = await new RinglineBuilder(testConfig().timerSlots(timerSlots).build()).launch(handlerClass({}))
@@ -73,6 +76,41 @@ test.serial('of 10,000 sleeps with 256 slots the rest is refused, none ends earl
     refused.every(({ reason }) => reason instanceof TimerExhausted && reason.code === 'ERR_RINGLINE_TIMER_EXHAUSTED'),
   )
   await sleep(0)
+})
+
+test.serial('whatever is due, and armed anew at once, other events get their turn', async (t) => {
+  await runtime(t, 50_000)
+  let over = false
+  let slept = 0
+  const sleeper = async (): Promise<void> => {
+    while (!over) {
+      await sleep(0)
+      slept += 1
+    }
+  }
+  const sleepers = Array.from({ length: 20_000 }, sleeper)
+  let turns = 0
+  for (; slept < 200_000; turns += 1) await new Promise((resolve) => setImmediate(resolve))
+  over = true
+  await Promise.all(sleepers)
+  // As many as are fired in a row, and what the microtasks of one turn may have armed meanwhile.
+  t.true(slept / turns < 2 * FIRED_MAX, `${slept} sleeps in ${turns} turns`)
+})
+
+test.serial('sleeps that are due already do not keep a process alive that may end', async (t) => {
+  const program = `
+    import { ConfigBuilder, RinglineBuilder, sleep } from 'ringline'
+    const config = new ConfigBuilder().workers(1).pinToCore(false).build()
+    const server = await new RinglineBuilder(config).launch({ createForWorker: () => ({}) })
+    await sleep(1)
+    server.unref()
+    for (;;) await sleep(0)
+  `
+  const cwd = fileURLToPath(new URL('../', import.meta.url))
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { cwd, stdio: 'ignore' })
+  t.teardown(() => void child.kill('SIGKILL'))
+  // What Node says of a top-level await that nothing can end any more.
+  t.is((await ending(child)).code, 13)
 })
 
 test.serial('the try forms take their slot at the call', async (t) => {

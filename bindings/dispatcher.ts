@@ -52,13 +52,14 @@ export class Dispatcher {
   connections = 0
   /** True when the worker's thread has ended. */
   isStopped = false
+  /** Whether the worker keeps the process alive. */
+  referenced = true
 
   private readonly handler: AsyncEventHandler
   private readonly settings: DispatcherSettings
   private readonly pushes: boolean
   private readonly conns: (ConnCtx | undefined)[] = []
   private head: number
-  private referenced = true
   private readonly addresses = new ConnectionAddresses()
 
   /** What the native side calls when completions have come while JavaScript slept. */
@@ -87,7 +88,7 @@ export class Dispatcher {
     this.pipes = new Pipes(this)
     this.connector = new Connector(this)
     this.tasks = new Tasks(settings.standaloneTaskCapacity, (error) => this.report(error, undefined))
-    this.timers = new Timers(this.port, settings.timerSlots)
+    this.timers = new Timers(this, settings.timerSlots)
     this.datagrams = new Datagrams(this, handler, settings.udpAddrs)
     this.storage = new Storage(this, settings.storage)
     this.driver = DriverCtx.of(this)

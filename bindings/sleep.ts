@@ -8,6 +8,7 @@ import { type Deadline, requireDeadline, requireDuration } from './deadline.js'
 import { Elapsed, invalidArgument } from './errors.js'
 import { giveBack } from './made-for.js'
 import { isAborted, onAbort, reasonOf, signalOf } from './signal.js'
+import type { Resolve } from './sleeper.js'
 import type { Timers } from './timers.js'
 
 /** Options of sleeps and timeouts. */
@@ -94,18 +95,16 @@ export function tryTimeoutAt<T>(deadline: Deadline, task: Cancelable<T>, options
   return limit(currentWorker('timeoutAt').timers, requireDeadline(deadline), task, signalOf(options))
 }
 
-// A promise's two functions, handed out of its constructor without a closure per promise.
-let resolveMade: () => void
-let rejectMade: (reason: unknown) => void
-const handOut = (resolve: () => void, reject: (reason: unknown) => void): void => {
+// What resolves a promise, handed out of its constructor without a closure per promise.
+let resolveMade: Resolve
+const handOut = (resolve: Resolve): void => {
   resolveMade = resolve
-  rejectMade = reject
 }
 
 function rest(timers: Timers, deadline: number, signal: AbortSignal | undefined): Promise<void> {
   if (signal !== undefined) return restUnless(signal, timers, deadline)
   const promise = new Promise<void>(handOut)
-  timers.arm(deadline, resolveMade, rejectMade)
+  timers.rest(deadline, resolveMade)
   return promise
 }
 
