@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { createServer, connect as dialNet, type Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
 import { type AsyncEventHandler, ConfigBuilder, RinglineBuilder, type Server, sleep } from 'ringline'
 import { requireLibuv } from '../dist/attach.js'
@@ -157,6 +158,43 @@ test.serial('what a timer of Node sends goes out at once, and an unreferenced im
     await until(() => immediates === round)
   }
   t.pass()
+})
+
+test.serial('a socket of Node that a handler opens is watched at once, however busy the ring', async (t) => {
+  let port = 0
+  const waits: number[] = []
+  let connected = (): void => {}
+  const server = await serve(
+    t,
+    {
+      onData(conn, chunk) {
+        conn.sendNowait(chunk)
+        if (port === 0) return
+        const started = performance.now()
+        const socket = dialNet(port, '127.0.0.1', () => {
+          waits.push(performance.now() - started)
+          socket.destroy()
+          connected()
+        })
+        port = 0
+      },
+    },
+    inline(),
+  )
+  const module = new URL('./fixtures/busy-neighbour.js', import.meta.url)
+  const neighbour = new Worker(module, { workerData: server.boundAddr.port })
+  t.teardown(() => neighbour.terminate())
+  const [listens] = (await once(neighbour, 'message')) as [number]
+  for (let round = 0; round < 30; round += 1) {
+    await pause(20)
+    await new Promise<void>((resolve) => {
+      connected = resolve
+      port = listens
+    })
+  }
+  waits.sort((a, b) => a - b)
+  // A loop that hears of it only when the alarm goes off takes some eight milliseconds.
+  t.true((waits[15] as number) < 4, String(waits))
 })
 
 test.serial('next ticks and microtasks of a batch run before the loop goes on', async (t) => {

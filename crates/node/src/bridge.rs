@@ -219,6 +219,12 @@ impl<K: Kernel> Bridge<K> {
         self.pending.len() >= PENDING_MAX
     }
 
+    /// Events that wait to be written.
+    #[inline]
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Whether anything waits for room.
     pub(crate) fn has_pending(&self) -> bool {
         !self.pending.is_empty()

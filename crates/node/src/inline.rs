@@ -43,6 +43,8 @@ struct Inline {
     waiting: Cell<Waiting>,
     /// Whether the thread may wait in its ring: not where a submission thread completes at any time.
     may_dwell: bool,
+    /// When the thread began to wait in its ring.
+    dwelling_from: Cell<u64>,
     /// JavaScript has been called, so it sleeps and wakes by the rules from now on.
     called: Cell<bool>,
     /// Readable when something completes while the loop waits.
@@ -124,6 +126,7 @@ impl InlineWorker {
             stage: RefCell::new(Stage::Running(Box::new(worker))),
             waiting: Cell::new(Waiting::InLoop),
             may_dwell,
+            dwelling_from: Cell::new(0),
             called: Cell::new(false),
             bell,
             doorbell,

@@ -118,8 +118,8 @@ impl EventLoop {
         unsafe { (self.uv.backend_fd)(self.raw.as_ptr()) }
     }
 
-    /// How many milliseconds the loop would wait if it waited now; 0 when it has something to do, or is about to end. None
-    /// when it would wait for I/O alone.
+    /// How many milliseconds the loop would wait if it waited now; 0 when it has something to do, also to watch another
+    /// descriptor from now on, or is about to end. None when it would wait for I/O alone.
     pub(crate) fn timeout_ms(self) -> Option<u32> {
         // SAFETY: see `descriptor`.
         let timeout = unsafe { (self.uv.backend_timeout)(self.raw.as_ptr()) };

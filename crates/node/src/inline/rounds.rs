@@ -1,10 +1,12 @@
 //! How a thread turns its own worker, and where it waits.
 //!
 //! One wait has to serve two loops, this worker's ring and libuv. While bytes come and go, the thread waits _in the ring_,
-//! which watches libuv's descriptor: a request costs no other system call than those of the ring. libuv gets its turn when it has something to do (its descriptor is readable, a timer is due, an
-//! immediate is pending), and after [`SLICE_NS`] in any case. When nothing has come for [`DWELL_NS`], which the alarm tells, or
-//! when the thread has other workers, it waits _in libuv_, which watches a bell that the kernel rings and an alarm for timers.
+//! which watches libuv's descriptor: a request costs no other system call than those of the ring. libuv gets its turn when it
+//! has something to do (its descriptor is readable, a timer is due, an immediate is pending, a descriptor is to be watched
+//! from now on), and after [`SLICE_NS`] without such a look. When nothing has come between two alarms, or when the thread has
+//! other workers, it waits _in libuv_, which watches a bell that the kernel rings and an alarm for timers.
 
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{mem, thread};
 
@@ -13,10 +15,10 @@ use ringline_ring::{Uring, Wait};
 use super::{IDLE, Inline, Stage, Waiting, Wanted, is_only_worker};
 use crate::worker::{Broken, Progress, Worker};
 
-/// How long the thread waits in the ring before it leaves the waiting to libuv. Waits up to this long count as work in
-/// `performance.eventLoopUtilization()`, which knows of libuv's own waits only.
-const DWELL_NS: u64 = 1_000_000;
-/// How long a busy worker keeps its thread before libuv looks for other I/O.
+/// Between two alarms lies as much time again as the thread has been waiting in the ring, but no less and no more than
+/// this. Such waits count as work in `performance.eventLoopUtilization()`, which knows of libuv's own waits only.
+const DWELL_NS: RangeInclusive<u64> = 1_000_000..=16_000_000;
+/// How long a busy worker keeps its thread before libuv looks for other I/O, if it never waits.
 const SLICE_NS: u64 = 1_000_000;
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -34,7 +36,7 @@ enum Next {
 /// One visit of the loop.
 #[derive(Default)]
 struct Visit {
-    /// When it should end.
+    /// When it should end, unless the thread waits before.
     end: Option<u64>,
     /// It ends with this round: libuv has something to do.
     leaving: bool,
@@ -132,12 +134,10 @@ impl Inline {
             match self.event_loop.timeout_ms() {
                 Some(0) => visit.leaving = true,
                 timeout => {
-                    // A time limit of the wait itself would set up a timer for each request, which costs as much as the rest
-                    // of it. The alarm goes off once in a while.
-                    let longest = timeout.map_or(DWELL_NS, |ms| DWELL_NS.min(u64::from(ms) * NS_PER_MS));
-                    let end = worker.driver().now() + longest;
-                    self.alarm.borrow_mut().set(end);
+                    self.set_alarm(worker.driver().now(), timeout);
                     worker.driver().watch_outer(self.event_loop.descriptor());
+                    // Whatever libuv has to do ends the wait.
+                    visit.end = None;
                     wait = Wait::Forever;
                 }
             }
@@ -159,6 +159,14 @@ impl Inline {
             Stage::Running(worker) => self.next(worker, visit),
             _ => Next::Round,
         }
+    }
+
+    /// Has the wait in the ring end once in a while. A time limit of the wait itself would set up a timer for each request,
+    /// which costs as much as the rest of it; even once in a millisecond it costs a twentieth of a busy thread's time.
+    fn set_alarm(&self, now: u64, timeout_ms: Option<u32>) {
+        let dwell = now.saturating_sub(self.dwelling_from.get()).clamp(*DWELL_NS.start(), *DWELL_NS.end());
+        let longest = timeout_ms.map_or(dwell, |ms| dwell.min(u64::from(ms) * NS_PER_MS));
+        self.alarm.borrow_mut().set(now + longest);
     }
 
     /// What comes after a round.
@@ -207,6 +215,7 @@ impl Inline {
         if !worker.driver().watches_outer() {
             worker.driver().announce(false);
             self.waiting.set(Waiting::InRing);
+            self.dwelling_from.set(worker.driver().now());
             self.rested.set(false);
         }
     }

@@ -13,6 +13,8 @@ use crate::shared_memory::Part;
 use crate::worker::{Progress, Wishes};
 
 const REQUESTS: u32 = 200;
+/// How long a turn waits that other threads are to be seen after.
+const ROUND_NS: u64 = 10_000_000;
 
 /// Asks, reads the answer and asks again, then goes.
 fn ask(address: SocketAddr) {
@@ -66,4 +68,35 @@ fn an_answer_that_nobody_awaits_costs_one_enter_and_one_that_is_awaited_two() {
     let (indifferent, awaited) = (serve(REQUESTS), serve(1));
     assert!((requests..requests + requests / 10).contains(&indifferent), "{indifferent} enters");
     assert!((2 * requests..2 * requests + requests / 10).contains(&awaited), "{awaited} enters");
+}
+
+#[test]
+fn a_burst_is_told_of_at_once_however_many_the_kernel_receives_for_per_enter() {
+    const CLIENTS: u32 = 60;
+    let (mut side, make_worker) = FarSide::without_thread(0, Wishes { inline: true, ..Wishes::default() });
+    let mut worker = make_worker();
+    let cluster = side.cluster.clone();
+    let listening = thread::spawn(move || cluster.listen("127.0.0.1:0".parse().unwrap(), &|| {}).unwrap());
+    while !listening.is_finished() {
+        worker.tell();
+        assert_eq!(worker.act(Wait::AtMost(ROUND_NS)).unwrap(), Progress::Turned);
+    }
+    let address = listening.join().unwrap();
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| TcpStream::connect(address).unwrap()).collect();
+    while worker.driver().open_connections() < CLIENTS {
+        worker.tell();
+        assert_eq!(worker.act(Wait::AtMost(ROUND_NS)).unwrap(), Progress::Turned);
+    }
+    // The receives of those accepted last are armed by a turn of its own.
+    worker.tell();
+    worker.act(Wait::Poll).unwrap();
+    worker.tell();
+    while side.poll().is_some() {}
+    for client in &mut clients {
+        client.write_all(b"all at once").unwrap();
+    }
+    worker.act(Wait::Forever).unwrap();
+    worker.tell();
+    let told = std::iter::from_fn(|| side.poll()).filter(|record| record.kind == completion::DATA).count();
+    assert_eq!(told, CLIENTS as usize);
 }
