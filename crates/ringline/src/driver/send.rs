@@ -189,11 +189,14 @@ impl<K: Kernel> Driver<K> {
     pub(super) fn send_one<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) -> bool {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return false };
         connection.dirty = false;
+        if connection.phase != Phase::Open || connection.sending != Sending::Idle {
+            return false;
+        }
+        if !connection.is_plain() && connection.rare().chained {
+            return false;
+        }
         let Some(piece) = self.pieces.only(&connection.queue) else { return false };
-        let may_begin = connection.phase == Phase::Open && connection.sending == Sending::Idle;
-        let shared = matches!(piece.origin, Origin::Shared(_));
-        let chained = !connection.is_plain() && connection.rare().chained;
-        if !may_begin || chained || shared || piece.len == 0 {
+        if piece.len == 0 || matches!(piece.origin, Origin::Shared(_)) {
             return false;
         }
         connection.sending = Sending::InFlight;
@@ -243,7 +246,8 @@ impl<K: Kernel> Driver<K> {
         }
         connection.sending = Sending::InFlight;
         connection.tail_sealed = all;
-        connection.in_flight = bytes as u32;
+        // The kernel takes less than this limit at a time, and so no error number can be mistaken for a whole send.
+        connection.in_flight = bytes.min(i32::MAX as usize) as u32;
         self.sends_submitted = true;
         self.metrics.sends += 1;
         let zero_copy = self.wants_zero_copy(conn, count);
@@ -304,16 +308,16 @@ impl<K: Kernel> Driver<K> {
         let (conn, result) = (conn_of(completion.tag), completion.result);
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return false };
         let usual = connection.phase == Phase::Open && connection.is_plain();
-        if !usual || result <= 0 || result as u32 != connection.in_flight {
+        if !usual || result as u32 != connection.in_flight {
             return false;
         }
-        let Some(piece) = self.pieces.pop_only(&mut connection.queue) else { return false };
-        debug_assert_eq!(piece.len, result as u32);
+        let Some(&Piece { len, origin, .. }) = self.pieces.pop_only(&mut connection.queue) else { return false };
+        debug_assert_eq!(len, result as u32);
         connection.sending = Sending::Idle;
         connection.sent += u64::from(result as u32);
         self.metrics.bytes_sent += u64::from(result as u32);
         let sent = connection.sent;
-        self.release_origin(host, piece.origin);
+        self.release_origin(host, origin);
         host.sent(conn, sent);
         true
     }

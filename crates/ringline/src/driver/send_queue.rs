@@ -124,11 +124,11 @@ impl Pieces {
 
     /// Takes the piece off a queue that has exactly one.
     #[inline(always)]
-    pub(super) fn pop_only(&mut self, queue: &mut SendQueue) -> Option<Piece> {
+    pub(super) fn pop_only(&mut self, queue: &mut SendQueue) -> Option<&Piece> {
         let newest = self.nodes.get_mut(queue.newest as usize).filter(|newest| newest.next == queue.newest)?;
         newest.next = std::mem::replace(&mut self.free, queue.newest);
         *queue = SendQueue::EMPTY;
-        Some(newest.piece)
+        Some(&newest.piece)
     }
 
     /// Takes the oldest piece off.
