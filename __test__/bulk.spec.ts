@@ -26,9 +26,9 @@ test.serial('slabs are large while pieces are, and small for messages', async (t
   }
   await echo(64)
   t.is(slabBytes, 64 * KIB)
-  while (slabBytes < 512 * KIB) await echo(64 * KIB)
+  while (slabBytes < 512 * KIB) await echo(4 * KIB)
   t.is(slabBytes, 512 * KIB)
-  while (slabBytes > 64 * KIB) await echo(4000)
+  while (slabBytes > 64 * KIB) await echo(1500)
   t.is(slabBytes, 64 * KIB)
 })
 

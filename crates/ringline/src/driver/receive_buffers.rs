@@ -24,10 +24,10 @@ const BULK_SLABS_MIN: u64 = 8;
 const JUDGED_BYTES: u64 = SLAB_BYTES as u64;
 
 /// It is bulk when those came in pieces that were at least so long on the average ...
-const BULK_PIECE_BYTES: u64 = 8 * 1024;
+const BULK_PIECE_BYTES: u64 = 3 * 1024;
 
 /// ... and no longer when they are shorter than this.
-const MESSAGE_PIECE_BYTES: u64 = 4 * 1024;
+const MESSAGE_PIECE_BYTES: u64 = 2 * 1024;
 
 /// Bytes of slabs that the kernel has at a time, when they come back soon: it takes all of them in turn, so that all take
 /// part in the working set of the cache.
@@ -325,9 +325,9 @@ mod tests {
         assert_eq!(after(3, 16_384), Traffic::Messages, "too few to tell");
         assert_eq!(after(1, 16_384), Traffic::Bulk);
         // Between the two limits it stays what it was.
-        assert_eq!(after(11, 6000), Traffic::Bulk);
+        assert_eq!(after(28, 2500), Traffic::Bulk);
         assert_eq!(after(1024, 64), Traffic::Messages);
-        assert_eq!(after(11, 6000), Traffic::Messages);
+        assert_eq!(after(28, 2500), Traffic::Messages);
         assert_eq!(after(1, u32::MAX / 2), Traffic::Bulk);
     }
 
