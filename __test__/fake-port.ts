@@ -153,7 +153,7 @@ export class FakePort implements NativePort {
     const memory = this.slabs[slab]!
     if (memory.byteLength > 0) data.copy(Buffer.from(memory), this.filled)
     data.copy(this.copiesOfSlabs[slab]!, this.filled)
-    this.post(words.DATA, slot, generation, slab, this.filled, data.length)
+    this.post(words.DATA, slot, generation, slab, this.filled, data.length, this.slabGeneration(slab))
     this.filled += data.length
   }
 

@@ -49,7 +49,8 @@ export class Datagrams {
     const { completions } = this.dispatcher.port
     const udp = this.sockets[completions[at + 1]!]!
     const meta = completions[at + 2]!
-    const data = this.slabs.view(completions[at + 3]!, completions[at + 4]!, completions[at + 5]!)
+    const [slab, offset, length] = [completions[at + 3]!, completions[at + 4]!, completions[at + 5]!]
+    const data = this.slabs.view(slab, offset, length) ?? this.slabs.copy(slab, offset, length)
     const peer =
       ((meta >>> 8) & 255) === 4 ? this.peers.ipv4(meta, completions[at + 6]!) : this.peers.ipv6(meta, ...this.from)
     if (this.pushes && !udp.isPulled) this.push(udp, data, peer.address)

@@ -15,6 +15,7 @@ import type { DispatcherSettings } from './dispatcher-settings.js'
 import { DriverCtx } from './driver.js'
 import { invalidConnection, isInvalidConnection, systemError } from './errors.js'
 import { type AsyncEventHandler, isThenable } from './handler.js'
+import { InHand } from './in-hand.js'
 import { Inbound } from './inbound.js'
 import { Loan } from './loan.js'
 import { Outbound } from './outbound.js'
@@ -38,6 +39,7 @@ export class Dispatcher {
   readonly recvAccumulatorCapacity: number
   readonly recvAccumulatorLimit: number
   readonly port: Port
+  readonly inHand = new InHand()
   readonly loan: Loan | undefined
   readonly slabs: Slabs
   readonly outbound: Outbound
@@ -82,7 +84,7 @@ export class Dispatcher {
     this.pushes = typeof handler.onData === 'function'
     this.port = new Port(native)
     this.head = this.port.control[words.COMPLETION_HEAD]!
-    this.loan = settings.borrows ? new Loan() : undefined
+    this.loan = settings.borrows ? new Loan(this.inHand) : undefined
     this.slabs = new Slabs(native, 0, this.loan)
     this.outbound = new Outbound(this, typeof handler.onDrain === 'function', settings.chainLinksMax)
     this.pipes = new Pipes(this)
@@ -244,14 +246,12 @@ export class Dispatcher {
   /** Received bytes of a connection. */
   private received(conn: ConnCtx, at: number): void {
     if ((conn.flags & CLOSING) !== 0) return
-    const { loan, slabs } = this
-    const { completions } = this.port
-    const slab = completions[at + 3]!
-    const chunk = slabs.view(slab, completions[at + 4]!, completions[at + 5]!)
-    if (loan !== undefined) loan.begin(chunk, slabs.memoryOf(slab), slab, completions[at + 6]!)
+    const { inHand } = this
+    const chunk = inHand.take(this.slabs, this.port.completions, at)
     if (this.pushes && (conn.flags & (PULLED | BUSY)) === 0) this.push(conn, chunk)
     else this.keep(conn, chunk)
-    if (loan !== undefined) loan.over(chunk)
+    if (this.loan !== undefined) this.loan.over()
+    inHand.drop()
   }
 
   /** Everything but received bytes. */

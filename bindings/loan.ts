@@ -4,7 +4,7 @@
  */
 
 import { RinglineError } from './errors.js'
-import { SLAB_GENERATION_SHIFT } from './protocol.js'
+import type { InHand } from './in-hand.js'
 import { bufferOf, byteLengthOf, byteOffsetOf } from './send-data.js'
 import type { SlabName } from './slabs.js'
 
@@ -15,33 +15,22 @@ const POISON_VARIABLE = 'RINGLINE_POISON_BORROWED'
 
 const { fill } = Uint8Array.prototype
 
-/** The chunk that is lent, one at a time. */
+/** Lent is what a handler has in hand. */
 export class Loan {
   private readonly poisons = (process.env[POISON_VARIABLE] ?? '0') !== '0'
   /** Every ArrayBuffer that chunks are lent from. */
   private readonly lenders = new WeakSet<ArrayBufferLike>()
-  private lender: ArrayBufferLike | undefined = undefined
-  private start = 0
-  private end = 0
-  private slab = 0
-  private generation = 0
+  private readonly inHand: InHand
 
-  /** Lends a chunk of a slab in its present use. One that does not lie in the slab's memory is a copy, and its user's for ever. */
-  begin(chunk: Buffer, memory: ArrayBufferLike | undefined, slab: number, generation: number): void {
-    if (chunk.buffer !== memory) return
-    this.lender = memory
-    this.start = chunk.byteOffset
-    this.end = this.start + chunk.length
-    this.slab = slab
-    this.generation = generation
+  constructor(inHand: InHand) {
+    this.inHand = inHand
   }
 
-  /** The handler has returned. */
-  over(chunk: Buffer): void {
-    if (this.lender === undefined) return
-    this.lender = undefined
+  /** The handler has returned: what it had in hand goes back. */
+  over(): void {
+    const { chunk } = this.inHand
     // A chunk that its user has given away is empty.
-    if (this.poisons && byteLengthOf(chunk) > 0) fill.call(chunk, POISON)
+    if (this.poisons && chunk !== undefined && byteLengthOf(chunk) > 0) fill.call(chunk, POISON)
   }
 
   /** Notes memory that chunks will be lent from. */
@@ -51,25 +40,27 @@ export class Loan {
 
   /** Where lent bytes can be sent from, if that may be: not when they will be overwritten, and never others than those that are lent. */
   place(bytes: Uint8Array): SlabName | undefined {
-    if (this.poisons || !this.isLent(bytes)) return undefined
-    return { slab: this.slab, use: this.generation << SLAB_GENERATION_SHIFT }
+    return this.poisons || !this.isLent(bytes) ? undefined : this.inHand
   }
 
   /** The same bytes, or a copy of them if they are lent: for whoever needs them after the handler has returned. */
   keep(bytes: Uint8Array): Uint8Array {
-    return bufferOf(bytes) === this.lender ? Buffer.from(bytes) : bytes
+    return bufferOf(bytes) === this.inHand.memory ? Buffer.from(bytes) : bytes
   }
 
   /** Throws for bytes that were lent, and are no more. */
   check(bytes: Uint8Array): void {
-    if (bufferOf(bytes) === this.lender ? this.isLent(bytes) : !this.lenders.has(bufferOf(bytes))) return
+    if (this.isLent(bytes) || !this.lenders.has(bufferOf(bytes))) return
     const message =
       'nothing was sent: this chunk was borrowed and is valid only until its handler returns; copy what is needed later'
     throw new RinglineError('ERR_RINGLINE_STALE_CHUNK', message)
   }
 
   private isLent(bytes: Uint8Array): boolean {
-    const offset = byteOffsetOf(bytes)
-    return bufferOf(bytes) === this.lender && offset >= this.start && offset + byteLengthOf(bytes) <= this.end
+    const { chunk, memory, offset, length } = this.inHand
+    if (bytes === chunk) return true
+    if (bufferOf(bytes) !== memory) return false
+    const start = byteOffsetOf(bytes) - offset
+    return start >= 0 && start + byteLengthOf(bytes) <= length
   }
 }

@@ -13,6 +13,7 @@ import { bufferOf, byteLengthOf, byteOffsetOf, bytesOf, requireAttached, type Se
 import { SendPool } from './send-pool.js'
 import { SendQueue } from './send-queue.js'
 import { Sending } from './sending.js'
+import type { SlabName } from './slabs.js'
 
 /** Unsent bytes of a connection above which it is owed an `onDrain`. */
 export const HIGH_WATER_MARK_BYTES = 64 * 1024
@@ -223,7 +224,9 @@ export class Outbound {
   }
 
   private put(conn: ConnCtx, data: SendData, flags: number): number {
-    return typeof data === 'string' ? this.putString(conn, data, flags) : this.putBytes(conn, bytesOf(data), flags)
+    if (typeof data === 'string') return this.putString(conn, data, flags)
+    const { chunk } = this.dispatcher.inHand
+    return this.putBytes(conn, chunk !== undefined && data === chunk ? chunk : bytesOf(data), flags)
   }
 
   private putString(conn: ConnCtx, text: string, flags: number): number {
@@ -279,18 +282,26 @@ export class Outbound {
 
   /** Sends received memory from where it lies, when it is memory of a live slab and not too much of it is under way. */
   private putChunk(conn: ConnCtx, bytes: Uint8Array, length: number, flags: number): boolean {
-    const memory = bufferOf(bytes)
-    const { slabs, port, loan } = this.dispatcher
-    // What is lent goes back when the handler has returned: the worker must hear of the send by then.
-    const name = loan === undefined ? slabs.nameOf(memory) : port.canSubmit() ? loan.place(bytes) : undefined
+    const { inHand, port, loan } = this.dispatcher
+    const name = this.nameOf(bytes)
     if (name === undefined || !this.reserveChunk(conn, length)) return false
     const { slab, use } = name
-    const record = port.submit(SEND_CHUNK, conn.slot, conn.generation, slab, byteOffsetOf(bytes), length, flags | use)
-    port.hold(memory)
+    const offset = bytes === inHand.chunk ? inHand.offset : byteOffsetOf(bytes)
+    const record = port.submit(SEND_CHUNK, conn.slot, conn.generation, slab, offset, length, flags | use)
+    // Memory that is lent is never collected.
+    if (loan === undefined) port.hold(bytes === inHand.chunk ? inHand.memory! : bufferOf(bytes))
     this.uncork(conn)
     this.lastFlags = record < 0 ? -1 - CHUNK_FLAGS_WORD : record + CHUNK_FLAGS_WORD
     this.count(conn, length)
     return true
+  }
+
+  /** Which slab these bytes can be sent from, if they can. */
+  private nameOf(bytes: Uint8Array): SlabName | undefined {
+    const { inHand, slabs, port, loan } = this.dispatcher
+    if (loan === undefined) return bytes === inHand.chunk ? inHand : slabs.nameOf(bufferOf(bytes))
+    // What is lent goes back when the handler has returned: the worker must hear of the send by then.
+    return port.canSubmit() ? loan.place(bytes) : undefined
   }
 
   /** The record of this connection that can still grow by so many bytes, or -1. */
@@ -376,9 +387,9 @@ export class Outbound {
   private reserveChunk(conn: ConnCtx, length: number): boolean {
     if (this.chunkBytes + length > this.pool.bytes) this.recountChunks()
     if (this.chunkBytes + length > this.pool.bytes) return false
+    if (conn.chunkBytes === 0) this.chunked.add(conn)
     conn.chunkBytes += length
     this.chunkBytes += length
-    this.chunked.add(conn)
     return true
   }
 

@@ -33,23 +33,27 @@ export class Slabs {
     this.loan = loan
   }
 
-  /** A view of received bytes. */
-  view(slab: number, offset: number, length: number): Buffer {
-    const memory = this.memory[slab - this.base] ?? this.wrap(slab)
+  /** A view of received bytes; none when somebody has detached the slab, which others' bytes lie in too. */
+  view(slab: number, offset: number, length: number): Buffer | undefined {
+    const memory = this.memoryOf(slab)
     try {
       return new FastBuffer(memory, offset, length)
     } catch {
-      // Somebody has detached the slab, which others' bytes lie in too: they are still there, only not in this ArrayBuffer.
-      const copy = this.native.copySlab(slab, offset, length)
-      return ArrayBuffer.isView(copy)
-        ? new FastBuffer(copy.buffer, copy.byteOffset, copy.byteLength)
-        : new FastBuffer(copy, 0, copy.byteLength)
+      return undefined
     }
   }
 
-  /** The memory of a slab that a record has named. */
-  memoryOf(slab: number): ArrayBufferLike | undefined {
-    return this.memory[slab - this.base]
+  /** The memory of a slab that is not retired. */
+  memoryOf(slab: number): ArrayBuffer {
+    return this.memory[slab - this.base] ?? this.wrap(slab)
+  }
+
+  /** Received bytes of a slab that was detached: they are still there, only not in its ArrayBuffer. */
+  copy(slab: number, offset: number, length: number): Buffer {
+    const copy = this.native.copySlab(slab, offset, length)
+    return ArrayBuffer.isView(copy)
+      ? new FastBuffer(copy.buffer, copy.byteOffset, copy.byteLength)
+      : new FastBuffer(copy, 0, copy.byteLength)
   }
 
   /** Which slab this memory is, if it is one and owned. The name stays valid when the slab is retired. */
