@@ -6,7 +6,7 @@ import { createServer, type Socket } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
-import { type AsyncEventHandler, type ConnCtx, connect, connectWithTimeout, ParseResult } from 'ringline'
+import { type AsyncEventHandler, type ConnCtx, connect, connectWithTimeout, ParseResult, type Server } from 'ringline'
 import { dial, readAll, readBytes, serve, testConfig, until } from './serving.js'
 
 const hash = (data: Buffer) => createHash('sha256').update(data).digest('hex')
@@ -213,6 +213,40 @@ test.serial(
     t.deepEqual(codes, ['ERR_RINGLINE_INVALID_CONNECTION', 'ERR_RINGLINE_INVALID_CONNECTION'])
   },
 )
+
+test.serial('what was sent before a shutdown was asked for arrives before the FIN', async (t) => {
+  const reply = Buffer.alloc(100_000, 'reply')
+  const shutdowns: ((server: Server<true>, conn: ConnCtx) => unknown)[] = [
+    (server) => server.shutdown(),
+    (_, conn) => conn.requestShutdown(),
+  ]
+  for (const shutDown of shutdowns) {
+    const conns: ConnCtx[] = []
+    const server = await serve(t, {
+      onAccept: (conn) => void conns.push(conn),
+      onData(conn, chunk) {
+        conn.sendNowait(reply)
+        if (String(chunk) === 'inside') shutDown(server, conn)
+      },
+    })
+    const sockets = [await dial(t, server), await dial(t, server)] as const
+    const received = sockets.map((socket) => readAll(socket))
+    await until(() => conns.length === 2)
+    // Of one connection in a handler, of the other outside of any.
+    for (const conn of conns) conn.sendNowait('greeting')
+    sockets[0].write('inside')
+    await server.closed
+    t.deepEqual(await received[0], Buffer.concat([Buffer.from('greeting'), reply]))
+    t.is(String(await received[1]), 'greeting')
+  }
+  const conns: ConnCtx[] = []
+  const server = await serve(t, { onAccept: (conn) => void conns.push(conn), onData: () => {} })
+  const received = readAll(await dial(t, server))
+  await until(() => conns.length === 1)
+  conns[0]!.sendNowait(reply)
+  await server.shutdown()
+  t.deepEqual(await received, reply)
+})
 
 test.serial('j9 a stale connection whose slot is used again reaches nobody', async (t) => {
   const conns: ConnCtx[] = []

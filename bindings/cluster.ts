@@ -45,6 +45,8 @@ export interface Workers {
   start(): Promise<void>
   /** Stops everything at once, whatever state it is in, after a failed start. */
   destroy(): Promise<void>
+  /** Shows the workers of this thread what was queued for them by now. */
+  publish(): void
   notify(): void
   reference(on: boolean): void
 }
@@ -88,6 +90,7 @@ export class Cluster implements WorkerEvents {
   private launched = false
   /** Workers that have ended before the launch was complete: the launch fails by them, not `closed`. */
   private readonly endedEarly: { worker: number; failure: Error | undefined }[] = []
+  private workers: Workers | undefined = undefined
   private readonly running: Set<number>
   private failure: Error | undefined = undefined
   private settle!: (failure: Error | undefined) => void
@@ -112,6 +115,7 @@ export class Cluster implements WorkerEvents {
 
   /** Brings every worker up, then starts accepting; when anything fails, nothing is left. */
   async launch(workers: Workers): Promise<void> {
+    this.workers = workers
     try {
       await workers.start()
       const failed = this.endedEarly.find(({ failure }) => failure !== undefined)
@@ -126,10 +130,11 @@ export class Cluster implements WorkerEvents {
     for (const { worker, failure } of this.endedEarly) this.stopped(worker, failure)
   }
 
-  /** Asks every worker to end; the second time does nothing. */
+  /** Asks every worker to end, after what was sent by now; the second time does nothing. */
   shutdown(): void {
     if (this.shuttingDown) return
     this.shuttingDown = true
+    this.workers?.publish()
     this.native.shutdownCluster(this.id)
   }
 

@@ -144,8 +144,9 @@ export class Dispatcher {
     this.storage.stop()
   }
 
-  /** Asks the whole server to shut down. */
+  /** Asks the whole server to shut down. What was sent by now goes out first. */
   requestShutdown(): void {
+    this.port.publish()
     this.settings.requestShutdown()
   }
 

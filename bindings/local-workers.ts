@@ -36,6 +36,10 @@ export class LocalWorkers implements Workers {
     for (const dispatcher of this.dispatchers) dispatcher.destroy()
   }
 
+  publish(): void {
+    for (const dispatcher of this.dispatchers) dispatcher.port.publish()
+  }
+
   notify(): void {
     for (const dispatcher of this.dispatchers) dispatcher.notify()
   }

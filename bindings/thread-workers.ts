@@ -53,6 +53,9 @@ export class ThreadWorkers implements Workers {
     await Promise.all(this.threads.map((thread) => thread.terminate()))
   }
 
+  /** Each thread does so by itself at the end of its turn; nothing of this one is queued. */
+  publish(): void {}
+
   notify(): void {
     for (const thread of this.threads) thread.postMessage('notify' satisfies ThreadRequest)
   }

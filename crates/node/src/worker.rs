@@ -89,6 +89,17 @@ pub(crate) enum Progress {
     Ended,
 }
 
+/// How far a worker has come with its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// Nobody has asked for it.
+    No,
+    /// It was asked for. What JavaScript had published by then is to be carried out first.
+    Asked,
+    /// Connections are being closed.
+    Begun,
+}
+
 /// A driver with everything that happens around it.
 pub(crate) struct Worker<K: Kernel, S> {
     driver: Driver<K>,
@@ -107,7 +118,7 @@ pub(crate) struct Worker<K: Kernel, S> {
     inline: bool,
     /// The events that JavaScript was told of last were a burst.
     bursty: bool,
-    shutting_down: bool,
+    stop: Stop,
     /// What the last turn left behind.
     last: Turn,
 }
@@ -167,7 +178,7 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
             spin: Spin::new(wishes.spin),
             inline: wishes.inline,
             bursty: false,
-            shutting_down: false,
+            stop: Stop::No,
             last: Turn { more: false, quiet: false },
         }
     }
@@ -247,6 +258,9 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
     pub(crate) fn act(&mut self, wait: Wait) -> Result<Progress, Broken> {
         self.bridge.note_read();
         self.commands.run(&mut self.driver, &mut self.bridge).map_err(Broken::Protocol)?;
+        if self.stop == Stop::Asked {
+            self.begin_shutdown();
+        }
         self.bridge.take_back(&mut self.driver);
         // What commands have answered, and slots of sends that were refused: nothing that there is room for may wait to be
         // told while this thread blocks.
@@ -401,7 +415,7 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
     /// Makes connections of waiting sockets as far as JavaScript can be told of them.
     #[inline]
     fn adopt_waiting(&mut self) {
-        if self.shutting_down {
+        if self.stop != Stop::No {
             self.sockets.clear();
         }
         while !self.sockets.is_empty() && self.bridge.can_adopt() {
@@ -417,7 +431,7 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
     fn read_mail(&mut self) {
         for letter in self.mailbox.take() {
             match letter {
-                Letter::Connect { request, .. } if self.shutting_down => {
+                Letter::Connect { request, .. } if self.stop != Stop::No => {
                     self.bridge.refuse_connect(request, libc::ECANCELED);
                 }
                 Letter::Connect { request, peer, timeout } => {
@@ -450,14 +464,14 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
         if self.member.take_notification() {
             self.bridge.notify();
         }
-        if self.member.cluster().is_stopping() && !self.shutting_down {
-            self.begin_shutdown();
+        if self.stop == Stop::No && self.member.cluster().is_stopping() {
+            self.stop = Stop::Asked;
         }
     }
 
     /// Refuses what is new and closes what there is, queued sends first.
     fn begin_shutdown(&mut self) {
-        self.shutting_down = true;
+        self.stop = Stop::Begun;
         self.driver.stop_accepting();
         self.driver.hurry();
         for conn in self.driver.tokens() {
@@ -477,6 +491,6 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
 
     #[inline]
     fn has_ended(&self) -> bool {
-        self.shutting_down && self.driver.open_connections() == 0 && !self.driver.is_listening()
+        self.stop == Stop::Begun && self.driver.open_connections() == 0 && !self.driver.is_listening()
     }
 }
