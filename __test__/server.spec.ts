@@ -4,7 +4,15 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { inspect } from 'node:util'
 import test from 'ava'
-import { type ConnCtx, ParseResult, RinglineBuilder, RinglineError, type Server } from 'ringline'
+import {
+  type AsyncEventHandler,
+  type ConnCtx,
+  ParseResult,
+  RinglineBuilder,
+  RinglineError,
+  requestShutdown,
+  type Server,
+} from 'ringline'
 import {
   dial,
   ending,
@@ -195,6 +203,33 @@ test.serial('requestShutdown of a connection ends the server', async (t) => {
   await server.closed
   t.is((await readAll(socket)).length, 0)
 })
+
+test.serial(
+  'a launch that is shut down meanwhile fails when there is an address to be bound, and else has ended',
+  async (t) => {
+    const before = holdings()
+    const starts: AsyncEventHandler[] = [
+      { onAccept: () => {}, onStart: (driver) => driver.requestShutdown() },
+      { onAccept: () => {}, onDatagram: () => {}, onUdpBind: () => requestShutdown() },
+    ]
+    for (const [index, handler] of starts.entries()) {
+      const workers = () =>
+        new RinglineBuilder(
+          testConfig()
+            .workers(2)
+            .udpBind(index === 0 ? [] : ['127.0.0.1:0'])
+            .build(),
+        )
+      await t.throwsAsync(workers().bind('127.0.0.1:0').launch(handlerClass(handler)), {
+        code: 'ERR_RINGLINE_WORKER_STOPPED',
+        message: 'the runtime was asked to shut down while it was starting',
+      })
+      const runtime = await workers().launch(handlerClass(handler))
+      await runtime.closed
+    }
+    await untilReleased(before)
+  },
+)
 
 test.serial('withData works end to end, as in the first example', async (t) => {
   const server = await serve(t, {

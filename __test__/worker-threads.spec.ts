@@ -66,7 +66,9 @@ test.serial('requestShutdown in one thread ends all of them', async (t) => {
 
 test.serial('a handler that cannot be made fails the launch, and nothing is left', async (t) => {
   const before = holdings()
-  await t.throwsAsync(launch('failing-handler'), { code: 'EBADLUCK', message: 'the second worker has no luck' })
+  const unlucky = { code: 'EBADLUCK', message: 'the second worker has no luck' }
+  const error = await t.throwsAsync(launch('failing-handler'), unlucky)
+  t.regex((error.cause as Error).stack ?? '', /createForWorker.*failing-handler/)
   await t.throwsAsync(launch('no-handler'), {
     code: 'ERR_RINGLINE_INVALID_ARGUMENT',
     message: /default export of .*no-handler/,

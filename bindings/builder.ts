@@ -52,8 +52,9 @@ export class RinglineBuilder<Bound extends boolean = false> {
    * with its worker.
    * @param options - what becomes of the runtime when one of its workers fails
    * @throws (as a rejection) when anything fails, and then nothing is left: RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`; what
-   * `createForWorker` or `onStart` throws; system errors such as `EADDRINUSE` and `EACCES` with address and port; an error that says why
-   * io_uring cannot be used here
+   * `createForWorker` or `onStart` throws (from a thread of a worker's own: its message and code, and as cause its stack); system errors such as
+   * `EADDRINUSE` and `EACCES` with address and port; an error that says why io_uring cannot be used here; `ERR_RINGLINE_WORKER_STOPPED` when an
+   * address is bound and a shutdown is asked for before the workers accept
    */
   async launch(handler: HandlerClass | URL, options: LaunchOptions = {}): Promise<Server<Bound>> {
     const [config, address] = [this.#config, this.#address]

@@ -120,7 +120,7 @@ export class Cluster implements WorkerEvents {
       await workers.start()
       const failed = this.endedEarly.find(({ failure }) => failure !== undefined)
       if (failed !== undefined) throw failed.failure
-      if (!this.shuttingDown) this.startAccepting()
+      this.startAccepting()
     } catch (error) {
       await workers.destroy()
       this.native.destroyCluster(this.id)

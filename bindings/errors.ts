@@ -178,12 +178,18 @@ export function fromRecord(thrown: unknown, fallback: RinglineErrorCode): Ringli
   const record: ErrorRecord = typeof thrown === 'object' && thrown !== null ? thrown : {}
   const message = typeof record.message === 'string' ? record.message : inspect(thrown)
   const code = typeof record.code === 'string' && /^E[A-Z0-9_]+$/.test(record.code) ? record.code : fallback
-  const error = new RinglineError(code, message, thrown instanceof Error ? { cause: thrown } : undefined)
+  const error = new RinglineError(code, message, causeOf(thrown, message, record.stack))
   const details: Record<string, unknown> = {}
   for (const key of ['errno', 'syscall', 'address', 'port'] as const) {
     if (record[key] !== undefined) details[key] = record[key]
   }
   return Object.assign(error, details)
+}
+
+/** What a record stands for. Of an error of another thread its stack is all that tells where it was thrown. */
+function causeOf(thrown: unknown, message: string, stack: unknown): ErrorOptions | undefined {
+  if (thrown instanceof Error) return { cause: thrown }
+  return typeof stack === 'string' ? { cause: Object.assign(new Error(message), { stack }) } : undefined
 }
 
 /** Turns what native code threw into a {@link RinglineError}; a failed system call is told in Node's own words. */

@@ -126,11 +126,11 @@ impl Registered {
     ///
     /// # Errors
     ///
-    /// When workers are missing, the cluster was started or shut down before, or the address cannot be had. In the last
-    /// case every worker is shut down.
+    /// When workers are missing, the cluster was started before, an address is to be bound and the cluster was shut down, or
+    /// the address cannot be had. In the last case every worker is shut down.
     pub(crate) fn start(&self, turn: &dyn Fn()) -> Result<Option<SocketAddr>, Failure> {
         if self.cluster.is_stopping() {
-            return Err(stopped());
+            return if self.bind.is_some() { Err(stopped()) } else { Ok(None) };
         }
         let seats: Vec<_> = lock(&self.seats).iter().copied().enumerate().collect();
         let missing = seats.iter().filter(|(_, seat)| *seat != Seat::Ready).map(|(worker, _)| worker.to_string());
@@ -161,7 +161,7 @@ impl Registered {
 }
 
 fn stopped() -> Failure {
-    Failure::new("ERR_RINGLINE_WORKER_STOPPED", "the cluster was shut down; make a new one".to_owned())
+    Failure::new("ERR_RINGLINE_WORKER_STOPPED", "the runtime was asked to shut down while it was starting".to_owned())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
