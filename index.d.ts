@@ -149,7 +149,11 @@ export declare class ChainBuilder {
     copy(data: SendData): this;
     /** Adds a link of memory of `allocGuard`, `allocAligned` or a `MemoryRegion`. In a chain the kernel copies it. */
     guard(memory: NodeJS.ArrayBufferView): this;
-    /** Adds a link. One without bytes is left out. */
+    /**
+     * Adds a link. One without bytes is left out.
+     *
+     * @throws RinglineError `ERR_RINGLINE_INVALID_ARGUMENT` when the chain was submitted already
+     */
     link(part: SendPart): this;
 }
 
@@ -367,7 +371,7 @@ export declare class ConnCtx {
     localAddr(): SocketAddress;
     /** True when this side made the connection. */
     isOutbound(): boolean;
-    /** True until the connection was closed, by either side, or has failed. */
+    /** True until this side has closed the connection, or it has failed. That the peer has sent its FIN does not change it. */
     get isOpen(): boolean;
     /** Why the connection failed, or undefined when it did not. */
     get error(): Error | undefined;
@@ -421,7 +425,7 @@ export declare class ConnCtx {
      * begins when everything that was sent before is out, and what is sent after it follows it. All links are queued, or none. One that
      * fails cancels the rest and ends the connection, as any failing send does.
      *
-     * @param add - called once, at the call: adds the links, `(chain) => chain.copy(header).guard(value)`
+     * @param add - called once, at the call: adds the links, `(chain) => chain.copy(header).guard(value)`; not async
      * @returns the number of bytes, when the kernel has taken all of them; `released` of that promise tells when the guards' memory is free
      * @throws (as a rejection) what `add` throws; RinglineError `ERR_RINGLINE_CHAIN_TOO_LONG` for more links than `maxChainLength` (or
      * `sqEntries`), and always when that is 0; and the errors of {@link AsyncSendBuilder.submit}, except for too many parts
@@ -1104,8 +1108,9 @@ export declare class RinglineBuilder<Bound extends boolean = false> {
      * with its worker.
      * @param options - what becomes of the runtime when one of its workers fails
      * @throws (as a rejection) when anything fails, and then nothing is left: RinglineError `ERR_RINGLINE_INVALID_ARGUMENT`; what
-     * `createForWorker` or `onStart` throws; system errors such as `EADDRINUSE` and `EACCES` with address and port; an error that says why
-     * io_uring cannot be used here
+     * `createForWorker` or `onStart` throws (from a thread of a worker's own: its message and code, and as cause its stack); system errors such as
+     * `EADDRINUSE` and `EACCES` with address and port; an error that says why io_uring cannot be used here; `ERR_RINGLINE_WORKER_STOPPED` when an
+     * address is bound and a shutdown is asked for before the workers accept
      */
     launch(handler: HandlerClass | URL, options?: LaunchOptions): Promise<Server<Bound>>;
 }

@@ -368,3 +368,22 @@ test('without onEnd a connection is closed after the peer has ended, with it the
   )
   t.deepEqual(staying.take(), [])
 })
+
+test('a pipe ends with the error of its connection, also when that had failed before the worker read of the pipe', async (t) => {
+  for (const [failing, how] of [
+    [0, words.PIPE_SOURCE_FAILED],
+    [1, words.PIPE_TARGET_FAILED],
+  ] as const) {
+    const conns: ConnCtx[] = []
+    const port = new FakePort({ onAccept: (conn) => void conns.push(conn) })
+    port.accept(0)
+    port.accept(1)
+    port.wake()
+    const piped = conns[0]!.pipe(conns[1]!)
+    await nextImmediate()
+    port.post(words.CLOSED, failing, 1, 104)
+    port.post(words.PIPE_ENDED, 0, 0, 0, how, 0)
+    port.wake()
+    await t.throwsAsync(piped, { code: 'ECONNRESET' })
+  }
+})

@@ -177,6 +177,7 @@ test.serial('a chain that cannot be sent sends nothing and says why', async (t) 
     [(chain) => chain.copy('a').guard(Buffer.alloc(8)), 'ERR_RINGLINE_INVALID_ARGUMENT'],
     [(chain) => chain.copy('a').copy(7 as never), 'ERR_RINGLINE_INVALID_ARGUMENT'],
     [undefined as never, 'ERR_RINGLINE_INVALID_ARGUMENT'],
+    [async (chain) => chain.copy('not all'), 'ERR_RINGLINE_INVALID_ARGUMENT'],
     [(chain) => chain.guard(guard).guard(guard), 'ERR_RINGLINE_GUARD_LIMIT_REACHED'],
     [(chain) => chain.copy('a').copy(Buffer.alloc(4 * 64)), 'ERR_RINGLINE_SEND_POOL_EXHAUSTED'],
   ]
@@ -187,6 +188,12 @@ test.serial('a chain that cannot be sent sends nothing and says why', async (t) 
     await sent.released
   }
   await guard.released
+  let kept: ChainBuilder | undefined
+  const keep = (chain: ChainBuilder): void => {
+    kept = chain
+  }
+  t.is(conn.sendChainNowait(keep), 0)
+  t.throws(() => kept?.copy('late'), { code: 'ERR_RINGLINE_INVALID_ARGUMENT', message: /submitted already/ })
   const received = readAll(socket)
   conn.shutdownWrite()
   t.throws(() => conn.sendChainNowait(links(2)), { code: 'ERR_RINGLINE_WRITE_AFTER_SHUTDOWN' })

@@ -121,7 +121,7 @@ export class ConnCtx {
     return (this.flags & OUTBOUND) !== 0
   }
 
-  /** True until the connection was closed, by either side, or has failed. */
+  /** True until this side has closed the connection, or it has failed. That the peer has sent its FIN does not change it. */
   get isOpen(): boolean {
     return (this.flags & (CLOSING | CLOSED)) === 0
   }
@@ -198,7 +198,7 @@ export class ConnCtx {
    * begins when everything that was sent before is out, and what is sent after it follows it. All links are queued, or none. One that
    * fails cancels the rest and ends the connection, as any failing send does.
    *
-   * @param add - called once, at the call: adds the links, `(chain) => chain.copy(header).guard(value)`
+   * @param add - called once, at the call: adds the links, `(chain) => chain.copy(header).guard(value)`; not async
    * @returns the number of bytes, when the kernel has taken all of them; `released` of that promise tells when the guards' memory is free
    * @throws (as a rejection) what `add` throws; RinglineError `ERR_RINGLINE_CHAIN_TOO_LONG` for more links than `maxChainLength` (or
    * `sqEntries`), and always when that is 0; and the errors of {@link AsyncSendBuilder.submit}, except for too many parts

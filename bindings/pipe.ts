@@ -69,7 +69,9 @@ class Pipe implements Piping {
     this.moved += moved
     if (how === words.PIPE_FINISHED) this.settle(undefined)
     else if (how === words.PIPE_STOPPED) this.settle(this.stopped ?? { reason: undefined })
-    else this.settle({ reason: failure(how === words.PIPE_SOURCE_FAILED, errno) })
+    else if (how === words.PIPE_SOURCE_FAILED)
+      this.settle({ reason: failure(this.from, errno, 'read', 'its source was closed') })
+    else this.settle({ reason: failure(this.to, errno, 'write', 'its target was closed, or shut down for writing') })
   }
 
   /** Settles the promise: with the bytes moved, or the reason why not all were. */
@@ -157,11 +159,8 @@ export class Pipes {
   }
 }
 
-function failure(ofSource: boolean, errno: number): RinglineError {
-  if (errno !== 0) return systemError(errno, ofSource ? 'read' : 'write')
-  return invalidConnection(
-    ofSource
-      ? 'the pipe has ended early: its source was closed'
-      : 'the pipe has ended early: its target was closed, or shut down for writing',
-  )
+/** Why a pipe has ended by one of its connections, which may have failed before the worker had read of the pipe. */
+function failure(conn: ConnCtx, errno: number, syscall: string, closed: string): Error {
+  if (errno !== 0) return systemError(errno, syscall)
+  return conn.error ?? invalidConnection(`the pipe has ended early: ${closed}`)
 }

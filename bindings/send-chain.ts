@@ -6,6 +6,7 @@
 import type { ConnCtx } from './connection.js'
 import { invalidArgument, RinglineError } from './errors.js'
 import { type GuardedSend, guardedSend, Release } from './guards.js'
+import { types } from './node-util.js'
 import { PIECES_PER_SEND_MAX } from './protocol.js'
 import type { SendData } from './send-data.js'
 import { attempt, type Checked, checkPart, queueParts, type SendPart, settled } from './send-parts.js'
@@ -13,6 +14,7 @@ import { attempt, type Checked, checkPart, queueParts, type SendPart, settled } 
 /** Collects the links of a chain, in their order; see {@link ConnCtx.sendChain}. */
 export class ChainBuilder {
   private readonly links: SendPart[] = []
+  private submitted = false
 
   private constructor() {}
 
@@ -21,8 +23,15 @@ export class ChainBuilder {
     if (typeof add !== 'function')
       throw invalidArgument('add', 'a function that adds links to the chain it is given', add)
     const chain = new ChainBuilder()
-    add(chain)
-    return [...chain.links]
+    try {
+      const answer = add(chain)
+      if (!types.isPromise(answer)) return chain.links
+      // What an async function adds after its first await comes too late, which is told here and not once more by its rejection.
+      Promise.prototype.then.call(answer, undefined, () => {})
+      throw invalidArgument('add', 'a function that adds all links before it returns', add)
+    } finally {
+      chain.submitted = true
+    }
   }
 
   /** Adds a link of data, which is copied when the chain is submitted. */
@@ -35,8 +44,16 @@ export class ChainBuilder {
     return this.link({ guard: memory })
   }
 
-  /** Adds a link. One without bytes is left out. */
+  /**
+   * Adds a link. One without bytes is left out.
+   *
+   * @throws RinglineError `ERR_RINGLINE_INVALID_ARGUMENT` when the chain was submitted already
+   */
   link(part: SendPart): this {
+    if (this.submitted) {
+      const message = 'this chain was submitted already: add its links before the function that adds them returns'
+      throw new RinglineError('ERR_RINGLINE_INVALID_ARGUMENT', message)
+    }
     this.links.push(part)
     return this
   }
