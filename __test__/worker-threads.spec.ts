@@ -64,6 +64,19 @@ test.serial('requestShutdown in one thread ends all of them', async (t) => {
   t.pass()
 })
 
+test.serial('what a module says to its parent is nothing to its worker', async (t) => {
+  const before = holdings()
+  const server = await launch('chatting-module')
+  for (let count = 0; count < 2; count += 1) {
+    const socket = await dial(t, server)
+    socket.write('echo')
+    t.is(String(await readBytes(socket, 4)), 'echo')
+    socket.destroy()
+  }
+  await server.shutdown()
+  await untilReleased(before)
+})
+
 test.serial('a handler that cannot be made fails the launch, and nothing is left', async (t) => {
   const before = holdings()
   const unlucky = { code: 'EBADLUCK', message: 'the second worker has no luck' }

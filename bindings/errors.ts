@@ -265,6 +265,7 @@ export function isInvalidConnection(thrown: unknown): boolean {
 /** A value in a message: short, whatever it is, and never running code of the value. */
 export function describe(value: unknown): string {
   if (typeof value === 'function') return `function ${value.name || '(anonymous)'}`
+  if (value === undefined || value === null) return String(value)
   const text = inspect(value, {
     depth: 0,
     breakLength: Number.POSITIVE_INFINITY,
@@ -272,5 +273,5 @@ export function describe(value: unknown): string {
     maxStringLength: 80,
     maxArrayLength: 4,
   })
-  return `${typeof value === 'object' && value !== null ? '' : `${typeof value} `}${text.length > 120 ? `${text.slice(0, 120)}…` : text}`
+  return `${typeof value === 'object' ? '' : `${typeof value} `}${text.length > 120 ? `${text.slice(0, 120)}…` : text}`
 }

@@ -125,9 +125,9 @@ export class Inbound {
     try {
       const signal = signalOf(options)
       if (isAborted(signal)) throw reasonOf(signal)
-      const bytes = bytesOf(target)
+      const bytes = bytesOf(target, 'buffer', 'a Buffer, typed array or DataView')
       const length = byteLengthOf(bytes)
-      if (length === 0) requireAttached(bytes)
+      if (length === 0) requireAttached(bytes, 'buffer')
       const ready = Math.min(length, this.buffered)
       this.moveTo(bytes, 0, ready)
       if (ready === length || this.atEnd) return Promise.resolve(ready)

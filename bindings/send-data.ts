@@ -44,29 +44,29 @@ export function bytesOf(
     const view = data as unknown as Uint8Array
     return fixed(bufferOf(view), byteOffsetOf(view), byteLengthOf(view))
   }
-  if (types.isDataView(data)) return ofDataView(data)
+  if (types.isDataView(data)) return ofDataView(data, name)
   throw invalidArgument(name, wanted, data)
 }
 
 /** Fails when an empty view is empty because its memory is gone: sending nothing would hide the mistake. */
-export function requireAttached(view: Uint8Array): void {
+export function requireAttached(view: Uint8Array, name = 'data'): void {
   try {
     // Every method of typed arrays refuses a view whose memory was detached, or was shrunk to less than the view begins at.
     keysOf(view)
   } catch {
     throw invalidArgument(
-      'data',
+      name,
       'a view of memory that is still there; this memory was transferred elsewhere or shrunk',
       view,
     )
   }
 }
 
-function ofDataView(view: DataView): Uint8Array {
+function ofDataView(view: DataView, name: string): Uint8Array {
   try {
     return fixed(view.buffer, view.byteOffset, view.byteLength)
   } catch (error) {
-    throw Object.assign(invalidArgument('data', 'a view of memory that is still there', view), { cause: error })
+    throw Object.assign(invalidArgument(name, 'a view of memory that is still there', view), { cause: error })
   }
 }
 

@@ -3,10 +3,10 @@
  * handler class. It owns those threads; what happens in them is in worker-entry.ts.
  */
 
-import type { Worker } from 'node:worker_threads'
+import type { MessagePort, Worker } from 'node:worker_threads'
 import type { Cluster, Workers } from './cluster.js'
 import type { Config } from './config.js'
-import { type ErrorRecord, fromRecord, outOfDescriptors, RinglineError } from './errors.js'
+import { describe, type ErrorRecord, fromRecord, outOfDescriptors, RinglineError } from './errors.js'
 
 /** What a worker thread is told when it starts. */
 export interface ThreadData {
@@ -15,7 +15,12 @@ export interface ThreadData {
   readonly bound: boolean
   readonly module: string
   readonly config: object
+  /** Where it says what becomes of it. What its module says to `parentPort` is the module's own affair. */
+  readonly port: MessagePort
 }
+
+/** The module of Node that makes threads. */
+type Threads = typeof import('node:worker_threads')
 
 /** What the main thread asks of a worker thread. */
 export type ThreadRequest = 'notify'
@@ -31,7 +36,7 @@ export class ThreadWorkers implements Workers {
   private readonly cluster: Cluster
   private readonly module: URL
   private readonly bound: boolean
-  private readonly threads: Worker[] = []
+  private readonly threads: { readonly thread: Worker; readonly port: MessagePort }[] = []
 
   constructor(cluster: Cluster, module: URL, bound: boolean) {
     this.cluster = cluster
@@ -41,64 +46,74 @@ export class ThreadWorkers implements Workers {
 
   async start(): Promise<void> {
     // Loaded here, so that importing the package does not pay for it.
-    const { Worker } = await import('node:worker_threads')
+    const threads = await import('node:worker_threads')
     const ready: Promise<void>[] = []
-    for (let worker = 0; worker < this.cluster.size; worker += 1) ready.push(this.startThread(Worker, worker))
+    for (let worker = 0; worker < this.cluster.size; worker += 1) ready.push(this.startThread(threads, worker))
     // A thread that is terminated while it reads its modules leaves their files open: each may first say what became of it.
     await Promise.allSettled(ready)
     await Promise.all(ready)
   }
 
   async destroy(): Promise<void> {
-    await Promise.all(this.threads.map((thread) => thread.terminate()))
+    await Promise.all(this.threads.map(({ thread }) => thread.terminate()))
   }
 
   /** Each thread does so by itself at the end of its turn; nothing of this one is queued. */
   publish(): void {}
 
   notify(): void {
-    for (const thread of this.threads) thread.postMessage('notify' satisfies ThreadRequest)
+    for (const { port } of this.threads) port.postMessage('notify' satisfies ThreadRequest)
   }
 
   reference(on: boolean): void {
-    for (const thread of this.threads) {
+    for (const { thread } of this.threads) {
       if (on) thread.ref()
       else thread.unref()
     }
   }
 
-  private startThread(Thread: typeof Worker, worker: number): Promise<void> {
+  private startThread(threads: Threads, worker: number): Promise<void> {
     const { cluster, module, bound } = this
+    const { port1: port, port2: itsPort } = new threads.MessageChannel()
     const data: ThreadData = {
       cluster: cluster.id,
       worker,
       bound,
       module: module.href,
       config: cloneable(cluster.config),
+      port: itsPort,
     }
-    const thread = new Thread(new URL('./worker-entry.js', import.meta.url), {
+    const thread = new threads.Worker(new URL('./worker-entry.js', import.meta.url), {
       name: `ringline worker ${worker}`,
       workerData: { ringline: data },
+      transferList: [itsPort],
     })
-    this.threads.push(thread)
+    this.threads.push({ thread, port })
     return new Promise((resolve, reject) => {
       let failure: Error | undefined
       let isReady = false
       let inOrder = false
-      thread.on('message', (report: ThreadReport) => {
+      const hear = (report: ThreadReport): void => {
         if (report.kind === 'ready') {
           isReady = true
-          return resolve()
+          resolve()
+          return
         }
         if (report.error !== undefined) failure ??= fromRecord(report.error, 'ERR_RINGLINE_WORKER_STOPPED')
         inOrder = report.kind === 'stopped'
         // What else the module has open must not keep a worker without a ring alive.
         void thread.terminate()
-      })
+      }
+      // The thread keeps the process alive, or does not.
+      port.on('message', hear).unref()
       thread.on('error', (error) => {
         failure ??= died(worker, error)
       })
       thread.once('exit', () => {
+        // What it has said last may not have been heard.
+        for (let said = threads.receiveMessageOnPort(port); said; said = threads.receiveMessageOnPort(port))
+          hear(said.message)
+        port.close()
         if (!inOrder) failure ??= died(worker, undefined)
         if (!isReady && lacksDescriptors(failure)) failure = outOfDescriptors('a worker could not start', failure)
         reject(failure)
@@ -109,7 +124,7 @@ export class ThreadWorkers implements Workers {
 }
 
 function died(worker: number, cause: unknown): RinglineError {
-  const why = cause instanceof Error ? `: ${cause.message}` : ''
+  const why = cause === undefined ? '' : `: ${cause instanceof Error ? cause.message : describe(cause)}`
   return new RinglineError('ERR_RINGLINE_WORKER_STOPPED', `the thread of worker ${worker} has ended early${why}`, {
     cause,
   })

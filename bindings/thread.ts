@@ -3,7 +3,7 @@
  * worker. It runs in that thread only.
  */
 
-import { parentPort, workerData } from 'node:worker_threads'
+import { type MessagePort, workerData } from 'node:worker_threads'
 import { attachWorker, requireHandlerClass } from './attach.js'
 import type { NativeLibrary } from './cluster.js'
 import { Config } from './config.js'
@@ -18,12 +18,12 @@ export async function joinThread(): Promise<void> {
   try {
     await start(ringline)
   } catch (error) {
-    tell({ kind: 'failed', error: toRecord(error) })
+    tell(ringline.port, { kind: 'failed', error: toRecord(error) })
   }
 }
 
 async function start(data: ThreadData): Promise<void> {
-  const { cluster, worker, bound } = data
+  const { cluster, worker, bound, port } = data
   const module = (await import(data.module)) as { default?: unknown }
   const handlerClass = requireHandlerClass(module.default, `the default export of ${data.module}`)
   const native = loadNative() as unknown as NativeLibrary
@@ -36,20 +36,20 @@ async function start(data: ThreadData): Promise<void> {
     config: new Config(data.config),
     handlerClass,
     requestShutdown: () => native.shutdownCluster(cluster),
-    onStopped: (failure) => tell({ kind: 'stopped', error: failure && toRecord(failure) }),
+    onStopped: (failure) => tell(port, { kind: 'stopped', error: failure && toRecord(failure) }),
   })
-  parentPort?.on('message', (request: ThreadRequest) => {
+  port.on('message', (request: ThreadRequest) => {
     if (request === 'notify') dispatcher.notify()
   })
   // The ring keeps this thread alive; listening must not.
-  parentPort?.unref()
+  port.unref()
   addRuntime([dispatcher])
   dispatcher.reference(true)
   dispatcher.doorbell()
   dispatcher.start()
-  tell({ kind: 'ready' })
+  tell(port, { kind: 'ready' })
 }
 
-function tell(report: ThreadReport): void {
-  parentPort?.postMessage(report)
+function tell(port: MessagePort, report: ThreadReport): void {
+  port.postMessage(report)
 }
