@@ -53,15 +53,30 @@ test.serial('a connect that is not answered in time rejects with the address, an
   t.like(driver().usage(), IDLE)
 })
 
-test.serial('a connect without a limit waits until its signal ends it', async (t) => {
-  const { driver } = await worker(t)
+test.serial('a connect without a limit waits until its signal ends it, and its slot is free', async (t) => {
+  const { server, driver } = await worker(t)
   const controller = new AbortController()
-  const attempt = connect(await blackHole(t), { signal: controller.signal })
-  await until(() => driver().usage().connects === 1)
+  const peer = await blackHole(t)
+  const attempts = [connect(peer, { signal: controller.signal }), connect(peer, { signal: controller.signal })]
+  await until(() => driver().usage().connects === 2)
+  await t.throwsAsync(connect(server.boundAddr), { code: 'ERR_RINGLINE_CONNECTION_LIMIT_REACHED' })
   controller.abort(new Error('enough'))
-  await t.throwsAsync(attempt, { message: 'enough' })
+  for (const attempt of attempts) await t.throwsAsync(attempt, { message: 'enough' })
   await until(() => driver().usage().connections === 0)
   t.like(driver().usage(), IDLE)
+  // The attempts themselves are over too, which shows by their slots alone.
+  let conn: ConnCtx | undefined
+  await until(() => {
+    connect(server.boundAddr).then(
+      (made) => {
+        if (conn === undefined) conn = made
+        else made.close()
+      },
+      () => {},
+    )
+    return conn !== undefined
+  })
+  t.true(conn!.isOutbound())
 })
 
 test.serial('a connect without a limit and a signal ends with its worker', async (t) => {

@@ -4,6 +4,9 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import { allocAligned, allocGuard, type ConnCtx, MAX_GUARDS, MAX_IOVECS, MemoryRegion, SendPart } from 'ringline'
+import type { ConnCtx as FakeConn } from '../dist/connection.js'
+import * as words from '../dist/protocol.js'
+import { allocAligned as allocated, FakePort } from './fake-port.js'
 import { accepted, dial, readAll, readBytes, serve, testConfig, until } from './serving.js'
 
 const MIB = 1024 * 1024
@@ -86,6 +89,10 @@ test.serial('a guard that waits on a connection that ends is released', async (t
   void guard.released.then(() => {
     released = true
   })
+  const before = conn.bufferedAmount
+  t.is(before, 64 * MIB)
+  // The kernel has taken what the sockets hold by then, and promises have had their turn.
+  await until(() => conn.bufferedAmount < before)
   t.false(released)
   socket.destroy()
   await t.throwsAsync(sent)
@@ -160,6 +167,38 @@ test.serial('a guard in flight survives the end of its server', async (t) => {
   const outcome = (await released) as { code?: string } | undefined
   t.true(outcome === undefined || outcome.code === 'ERR_RINGLINE_WORKER_STOPPED')
   t.is(guard.fill(5)[0], 5)
+})
+
+test('what was sent is released with the notification of the kernel, not with the result of the send', async (t) => {
+  const conns: FakeConn[] = []
+  const storage = { sendSlabSlots: 2, directIo: undefined, nvme: undefined }
+  const port = new FakePort({ onAccept: (conn) => void conns.push(conn as never) }, { storage })
+  port.accept(0)
+  port.wake()
+  const memory = allocated(8192)
+  const order: string[] = []
+  const first = conns[0]!.sendGuard(memory.subarray(0, 4096))
+  const second = conns[0]!.sendGuard(memory.subarray(4096))
+  void first.then(() => order.push('first sent'))
+  void second.then(() => order.push('second sent'))
+  void first.released.then(() => order.push('first released'))
+  void second.released.then(() => order.push('second released'))
+  void memory.released.then(() => order.push('memory released'))
+  await port.settle()
+  const keys = port.take().map((submission) => submission.values[4]!)
+  t.is(keys.length, 2)
+  const sent = new Int32Array(port.sentBytes)
+  sent[0] = 8192
+  port.post(words.SENT, 0, 1)
+  await port.settle()
+  t.deepEqual(order, ['first sent', 'second sent'])
+  t.is(port.dispatcher.storage.guards.left, 0)
+  for (const key of keys.toReversed()) {
+    port.post(words.GUARD_RELEASED, 0, 0, key)
+    await port.settle()
+  }
+  t.deepEqual(order.slice(2), ['second released', 'memory released', 'first released'])
+  t.is(port.dispatcher.storage.guards.left, 2)
 })
 
 test.serial('impossible sizes and alignments are refused by name', (t) => {

@@ -1,6 +1,6 @@
 // Promises that are aborted or forgotten at any moment: whatever was in use is free again, and no received byte is lost.
 
-import { setMaxListeners } from 'node:events'
+import { getEventListeners, setMaxListeners } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -212,4 +212,64 @@ test.serial('e7 a connect that stands a moment too late is closed and not leaked
   t.true(lost > 0)
   await until(() => driver.usage().connections === 0 && driver.usage().connects === 0)
   t.is(driver.usage().timers, 0)
+})
+
+test.serial('a signal that outlives what it was given to is left alone', async (t) => {
+  const directory = mkdtempSync(fileURLToPath(new URL('./leaks-', import.meta.url)))
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  const path = join(directory, 'file')
+  const { udp, address } = await runtime(t)
+  const conn = await connect(address)
+  const { signal } = new AbortController()
+  const options = { signal }
+  const echoed = async (): Promise<void> => void (await conn.send('echoed'))
+  const all = (data: Buffer): ParseResult => data.length
+  const open = () => openDirectIoFile(path, { ...options, create: true })
+  const calls: Record<string, () => Promise<unknown>> = {
+    sleep: () => sleep(0.1, options),
+    sleepUntil: () => ringline.sleepUntil(Deadline.after(0.1), options),
+    trySleep: () => ringline.trySleep(0.1, options),
+    timeout: () => ringline.timeout(100, async () => {}, options),
+    'a timeout that is up': () => ringline.timeout(0.1, (given) => sleep(100, { signal: given }), options),
+    tryTimeoutAt: () => ringline.tryTimeoutAt(Deadline.after(100), async () => {}, options),
+    connect: async () => (await connect(address, options)).close(),
+    'a connect that is refused': () => connectWithTimeout('127.0.0.1:1', 100, options),
+    withData: () => echoed().then(() => conn.withData(all, options)),
+    recvReady: () => echoed().then(() => conn.recvReady(options)),
+    recvInto: () => Promise.all([conn.recvInto(Buffer.alloc(12), options), echoed()]),
+    'a receive that is canceled': () => Promise.all([conn.withBytes(all, options), conn.cancel()]),
+    recvFrom: () => Promise.all([udp.recvFrom(options), udp.sendTo(udp.localAddr(), 'to itself')]),
+    pipe: () => Promise.all([conn.pipe(conn, options), conn.cancel()]),
+    join: () =>
+      ringline.join(
+        async () => {},
+        (given) => sleep(0.1, { signal: given }),
+        options,
+      ),
+    select: () =>
+      select(
+        (given) => sleep(0.1, { signal: given }),
+        (given) => sleep(100, { signal: given }),
+        options,
+      ),
+    'a select of which a branch fails': () =>
+      select(
+        () => Promise.reject(new Error('lost')),
+        () => sleep(0.1),
+        options,
+      ),
+    'reads, writes and fsyncs': async () => {
+      const file = await open()
+      await file.write(0, allocAligned(BLOCK), options)
+      await file.read(0, allocAligned(BLOCK), options)
+      await file.fsync(options)
+      await file.close()
+    },
+    'a file that is not there': () => openDirectIoFile(join(directory, 'no', 'such'), options),
+    'a device that is none': () => openNvmeDevice('/dev/null', 1, options),
+  }
+  for (const [name, call] of Object.entries(calls)) {
+    await call().catch(() => {})
+    t.is(getEventListeners(signal, 'abort').length, 0, name)
+  }
 })
