@@ -1215,7 +1215,9 @@ export declare class Server<Bound extends boolean = boolean> {
     /** How many workers there are. */
     get workers(): number;
     /**
-     * Stops accepting, closes every connection with a FIN and ends the workers. May be called any number of times.
+     * Stops accepting, closes every connection with a FIN behind what was sent, and ends the workers. May be called any number of times. Workers
+     * take two seconds at most, and drop what a peer has not taken by then; a zero-copy send to such a peer takes two more, for the kernel to
+     * let go of its memory.
      *
      * @returns what {@link Server.closed} is
      */

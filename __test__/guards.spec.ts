@@ -162,7 +162,10 @@ test.serial('a guard in flight survives the end of its server', async (t) => {
   const sent = conn.sendGuard(guard)
   sent.catch(() => {})
   const released = sent.released.catch((error: unknown) => error)
+  const started = performance.now()
   await server.shutdown()
+  // Two seconds for the peer, two more for the kernel; waiting twice for the kernel would make six.
+  t.true(performance.now() - started < 5800)
   socket.destroy()
   const outcome = (await released) as { code?: string } | undefined
   t.true(outcome === undefined || outcome.code === 'ERR_RINGLINE_WORKER_STOPPED')

@@ -50,6 +50,8 @@ pub struct Uring {
     inline_queued: u32,
     /// The same, already submitted to make room; their completions have not been looked at yet.
     inline_ready: u32,
+    /// Everything was ended, as far as it could be: what is in flight still is not waited for once more.
+    ended: bool,
 }
 
 impl Uring {
@@ -87,6 +89,7 @@ impl Uring {
             wires_queued: 0,
             inline_queued: 0,
             inline_ready: 0,
+            ended: false,
         })
     }
 

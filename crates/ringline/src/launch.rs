@@ -188,7 +188,8 @@ impl Drop for EndOnDrop {
 
 impl ShutdownHandle {
     /// Begins the orderly end, and returns at once: no new connections, queued sends go out, every connection ends with
-    /// FIN, everything is released. Workers take two seconds at most; what a peer has not taken by then is dropped.
+    /// FIN, everything is released. Workers take two seconds at most; what a peer has not taken by then is dropped. A zero-copy
+    /// send to a peer that does not read takes two more, for the kernel to let go of its memory.
     /// Join the worker handles to wait for it. Calling this again changes nothing.
     pub fn shutdown(&self) {
         self.cluster.shutdown();

@@ -4,8 +4,8 @@
 //!
 //! Dropping a [`Uring`] makes the kernel forget all memory that was named to it, in this order:
 //!
-//! 1. every operation in flight is cancelled, and its last completion awaited (at most two seconds: none is known that
-//!    takes longer than the cancelling itself);
+//! 1. every operation in flight is cancelled, and its last completion awaited (at most two seconds, once: none is known that
+//!    takes longer than the cancelling itself but the notification of a zero-copy send, whose peer may not read);
 //! 2. buffer groups are unregistered, so that nothing can choose a provided buffer any more;
 //! 3. the file table is unregistered, which closes its sockets before `drop` returns: a listener's port is free again;
 //! 4. the ring's registered descriptor is given up (it would keep the ring alive until the thread ends) and the ring is
@@ -21,8 +21,8 @@ use io_uring::types::CancelBuilder;
 use super::Uring;
 use crate::{Completion, Kernel, setup};
 
-/// How long dropping a ring waits for the last completions. Cancelled operations complete at once; this is a bound for
-/// a kernel that lost one.
+/// How long ending a ring waits for the last completions. Cancelled operations complete at once; this is a bound for a
+/// kernel that lost one, and for a peer that does not read what was sent without a copy.
 const RELEASE_NS_MAX: u64 = 2_000_000_000;
 /// After so long, what has come into flight meanwhile (by a submission thread) is cancelled too.
 const RELEASE_PAUSE_NS: u64 = 1_000_000;
@@ -38,7 +38,11 @@ impl Uring {
             while let Some(completion) = self.next_completion() {
                 each(completion);
             }
-            if self.in_flight <= never_submitted || self.now() > deadline {
+            if self.in_flight <= never_submitted || self.ended {
+                return;
+            }
+            if self.now() > deadline {
+                self.ended = true;
                 return;
             }
             // ENOENT when everything is cancelled already, and only its completions are due.
