@@ -18,7 +18,7 @@ pub struct QueueFull;
 pub enum Wait {
     /// Not at all: submit, collect what is there, return.
     Poll,
-    /// Until something completes that does not complete inline. A tripwire is such a thing.
+    /// Until something completes that does not complete inline. A silent send that was not whole is such a thing.
     Forever,
     /// As `Forever`, at most this many nanoseconds.
     AtMost(u64),
@@ -33,7 +33,8 @@ pub enum Entered {
     TimedOut,
     /// A signal came (EINTR): go round the loop.
     Interrupted,
-    /// The kernel wants completions reaped before it takes submissions (EBUSY, EAGAIN): reap and go round the loop.
+    /// Not everything that was queued may have been submitted, or more has completed than the completion queue holds: reap
+    /// and go round the loop.
     Backpressure,
 }
 
@@ -85,8 +86,9 @@ pub trait Kernel {
     /// When there is no room for all of them, or never will be: a submission queue must have as many entries.
     fn push_chain(&mut self, links: &[(Op, Tag)]) -> Result<(), QueueFull>;
 
-    /// Whether a chain may end with [`Op::Tripwire`].
-    fn takes_tripwires(&self) -> bool {
+    /// Whether [`Op::SendSilently`] may be pushed. Such a send is over after the next [`enter`](Kernel::enter) that does not
+    /// answer [`Entered::Backpressure`]: its completion waits then to be taken, or there will be none and all was sent.
+    fn takes_silent_sends(&self) -> bool {
         false
     }
 
@@ -115,6 +117,11 @@ pub trait Kernel {
     /// The oldest completion that has not been taken; none when the completion queue is empty. A wait looks only for
     /// completions that come after those that were there: take them all before.
     fn next_completion(&mut self) -> Option<Completion>;
+
+    /// Looks at the tags of the completions that wait to be taken, oldest first, and leaves them there.
+    fn look(&mut self, each: impl FnMut(Tag)) {
+        let _ = each;
+    }
 
     /// Moves completions into `into`, oldest first, and returns how many. Fewer than its length means that the
     /// completion queue is empty.

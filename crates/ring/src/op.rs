@@ -209,16 +209,15 @@ pub enum Op {
         /// What to send.
         bytes: PinnedBytes,
     },
-    /// As [`Op::Send`], but a short count, too, breaks the chain that it is a link of.
-    SendWhole {
+    /// As [`Op::Send`], but it completes only when it was not whole; see
+    /// [`Kernel::takes_silent_sends`](crate::Kernel::takes_silent_sends). The kind of its tag is a
+    /// [silent](crate::Tag::SILENT) one.
+    SendSilently {
         /// The connection.
         file: FileIndex,
-        /// What to send.
+        /// What to send: at least one byte. Pinned until the operation is over.
         bytes: PinnedBytes,
     },
-    /// Nothing, as the last link of a [chain](crate::Kernel::push_chain): it completes when the chain was broken, and only
-    /// then. So it ends a wait for which the completion of the broken link is not enough.
-    Tripwire,
     /// Send gathered bytes, otherwise as [`Op::Send`].
     SendMessage {
         /// The connection.
@@ -341,11 +340,7 @@ impl Op {
     pub const fn completes_inline(&self) -> bool {
         matches!(
             self,
-            Op::Send { .. }
-                | Op::SendWhole { .. }
-                | Op::SendMessage { .. }
-                | Op::SendZeroCopy { .. }
-                | Op::SendMessageZeroCopy { .. }
+            Op::Send { .. } | Op::SendMessage { .. } | Op::SendZeroCopy { .. } | Op::SendMessageZeroCopy { .. }
         )
     }
 }

@@ -4,6 +4,7 @@
 //! dropped. A loop that submits and reaps thousands of entries between two system calls wants neither: here both queues stay
 //! open, work on their own copies of head and tail, and exchange them with the kernel in [`Opened::sync`].
 
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
@@ -16,7 +17,8 @@ use io_uring::squeue::{self, SubmissionQueue};
 /// The queues borrow the ring, which therefore has a place of its own and is freed after them.
 pub(crate) struct Opened<S: squeue::EntryMarker + 'static, C: cqueue::EntryMarker + 'static> {
     pub(crate) submissions: SubmissionQueue<'static, S>,
-    pub(crate) completions: CompletionQueue<'static, C>,
+    /// Never dropped, which would publish its head: see [`look`](Self::look).
+    pub(crate) completions: ManuallyDrop<CompletionQueue<'static, C>>,
     ring: Placed<IoUring<S, C>>,
 }
 
@@ -30,7 +32,7 @@ impl<S: squeue::EntryMarker + 'static, C: cqueue::EntryMarker + 'static> Opened<
         // SAFETY: these are the only queues of the ring: it is asked for others neither here nor, behind its shared
         // reference, safely anywhere.
         let (submissions, completions) = unsafe { (placed.submission_shared(), placed.completion_shared()) };
-        Self { submissions, completions, ring }
+        Self { submissions, completions: ManuallyDrop::new(completions), ring }
     }
 
     /// Shows the kernel what was submitted and reaped, and takes over what it has taken and completed.
@@ -38,6 +40,16 @@ impl<S: squeue::EntryMarker + 'static, C: cqueue::EntryMarker + 'static> Opened<
     pub(crate) fn sync(&mut self) {
         self.submissions.sync();
         self.completions.sync();
+    }
+
+    /// Looks at the completions that have not been taken, oldest first.
+    #[inline]
+    pub(crate) fn look(&mut self, each: impl FnMut(C)) {
+        // What was taken is published before, and what is only looked at is not: the queue begins again behind what was taken.
+        self.completions.sync();
+        self.completions.by_ref().for_each(each);
+        // SAFETY: for the reference, as in `new`. The queue that there was is not used again: this takes its place.
+        self.completions = ManuallyDrop::new(unsafe { self.ring.0.as_ref().completion_shared() });
     }
 }
 

@@ -125,6 +125,15 @@ impl Queues {
         }
     }
 
+    /// Looks at the completions that have not been taken, oldest first.
+    #[inline]
+    pub(crate) fn look(&mut self, mut each: impl FnMut(Tag)) {
+        match self {
+            Self::Usual(ring) | Self::Plain(ring, _) => ring.look(|entry| each(Tag::from_bits(entry.user_data()))),
+            Self::Wide(ring, _) => ring.look(|entry| each(completion(&entry.into()).tag)),
+        }
+    }
+
     /// Number of operations that are queued and that the kernel, as far as is known, has not taken.
     #[inline]
     pub(crate) fn queued(&self) -> u32 {
@@ -152,6 +161,12 @@ impl Queues {
     #[inline]
     pub(crate) fn has_overflowed(&self) -> bool {
         on!(self, ring => ring.submissions.cq_overflow())
+    }
+
+    /// Whether completions were lost because the kernel had no memory for those that found no room.
+    #[inline]
+    pub(crate) fn has_lost_completions(&self) -> bool {
+        on!(self, ring => ring.completions.overflow() != 0)
     }
 
     /// Has the kernel ring the registered eventfd when something completes, or not.

@@ -12,7 +12,8 @@ use crate::{Direction, FileIndex, NVME_URING_CMD_IO, Op, OpenHow};
 /// submission, with a short count or −EAGAIN, instead of arming a poll and sending at a time of its own choice.
 const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
-/// With MSG_WAITALL a short count is a failure, which breaks a chain; with MSG_DONTWAIT the kernel still does not wait.
+/// With MSG_WAITALL a short count is a failure, which IOSQE_CQE_SKIP_SUCCESS does not skip; with MSG_DONTWAIT the kernel
+/// still does not wait.
 const SEND_WHOLE_FLAGS: i32 = SEND_FLAGS | libc::MSG_WAITALL;
 
 /// A link of a chain waits instead: it would break the chain by coming back short.
@@ -47,10 +48,10 @@ macro_rules! entry {
             Op::Send { file, bytes } => {
                 opcode::Send::new($target(file), bytes.address, bytes.len).flags(SEND_FLAGS).build()
             }
-            Op::SendWhole { file, bytes } => {
-                opcode::Send::new($target(file), bytes.address, bytes.len).flags(SEND_WHOLE_FLAGS).build()
-            }
-            Op::Tripwire => opcode::Nop::new().build().flags(Flags::SKIP_SUCCESS),
+            Op::SendSilently { file, bytes } => opcode::Send::new($target(file), bytes.address, bytes.len)
+                .flags(SEND_WHOLE_FLAGS)
+                .build()
+                .flags(Flags::SKIP_SUCCESS),
             Op::SendMessage { file, message } => {
                 opcode::SendMsg::new($target(file), message.0).flags(SEND_FLAGS as u32).build()
             }

@@ -13,8 +13,8 @@ pub const SLOT_MAX: u32 = (1 << SLOT_BITS) - 1;
 pub struct Tag(u64);
 
 impl Tag {
-    /// The tag of every [`Op::Tripwire`](crate::Op::Tripwire).
-    pub const TRIPWIRE: Self = Self(u64::MAX);
+    /// The kinds from this one on are those of [silent](crate::Op::SendSilently) operations.
+    pub const SILENT: u8 = 0x80;
 
     /// Packs the three parts. `slot` must not exceed [`SLOT_MAX`].
     #[inline]
@@ -39,6 +39,12 @@ impl Tag {
     #[inline]
     pub const fn kind(self) -> u8 {
         (self.0 >> 56) as u8
+    }
+
+    /// Whether the operation is a silent one.
+    #[inline]
+    pub const fn is_silent(self) -> bool {
+        self.kind() >= Self::SILENT
     }
 
     /// The slot that the operation belongs to.

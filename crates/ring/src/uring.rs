@@ -42,10 +42,11 @@ pub struct Uring {
     /// The kernel says in shared memory whether deferred work waits.
     tells_of_work: bool,
     cq_entries: u32,
-    /// Operations pushed whose last completion has not been reaped. Tripwires are not among them: they name no memory.
+    /// Operations pushed whose last completion has not been reaped. Silent ones are not among them: once submitted, they use
+    /// no memory any more.
     in_flight: u32,
-    /// Tripwires pushed since everything was last submitted.
-    wires_queued: u32,
+    /// Silent operations pushed since the queue was last empty.
+    silent_queued: u32,
     /// Operations queued but not submitted that will complete while they are being submitted.
     inline_queued: u32,
     /// The same, already submitted to make room; their completions have not been looked at yet.
@@ -86,7 +87,7 @@ impl Uring {
             groups: Vec::new(),
             doorbell,
             in_flight: 0,
-            wires_queued: 0,
+            silent_queued: 0,
             inline_queued: 0,
             inline_ready: 0,
             ended: false,
@@ -133,6 +134,10 @@ impl Uring {
 
     #[inline(always)]
     fn count_pushed(&mut self, op: Op) {
+        if matches!(op, Op::SendSilently { .. }) {
+            self.silent_queued += 1;
+            return;
+        }
         self.in_flight += 1;
         if op.completes_inline() {
             self.inline_queued += 1;
@@ -159,7 +164,6 @@ impl Uring {
         let submitted = std::mem::take(&mut self.inline_queued);
         if matches!(entered, Ok(Entered::Done)) {
             self.inline_ready += submitted;
-            self.wires_queued = 0;
         }
         entered
     }
@@ -190,9 +194,6 @@ impl Uring {
         // that is too high would never end it.
         self.inline_queued = 0;
         self.inline_ready = 0;
-        if matches!(entered, Ok(Entered::Done)) {
-            self.wires_queued = 0;
-        }
         entered
     }
 
@@ -233,6 +234,9 @@ impl Uring {
             }
         };
         self.queues.sync();
+        if self.queues.queued() == 0 {
+            self.silent_queued = 0;
+        }
         match submitted {
             // The kernel does not wait when it could not take everything.
             Ok(count) if count < submit => Ok(Entered::Backpressure),
@@ -273,18 +277,13 @@ impl Kernel for Uring {
             let _ = self.submit();
             self.queues.push_chain(links, doorbell)?;
         }
-        for (op, _) in links {
-            match op {
-                Op::Tripwire => self.wires_queued += 1,
-                op => self.count_pushed(*op),
-            }
-        }
+        links.iter().for_each(|&(op, _)| self.count_pushed(op));
         Ok(())
     }
 
-    fn takes_tripwires(&self) -> bool {
-        // A submission thread completes sends at any time, so no wait counts them.
-        !self.sqpoll && self.queues.parameters().sq_entries() >= 2
+    fn takes_silent_sends(&self) -> bool {
+        // A submission thread takes sends at a time of its own.
+        !self.sqpoll
     }
 
     fn submit_now(&mut self) {
@@ -297,7 +296,12 @@ impl Kernel for Uring {
 
     #[inline]
     fn enter(&mut self, wait: Wait) -> io::Result<Entered> {
-        if self.waits_otherwise { self.enter_otherwise(wait) } else { self.enter_usually(wait) }
+        let entered = if self.waits_otherwise { self.enter_otherwise(wait) } else { self.enter_usually(wait) }?;
+        if self.queues.has_lost_completions() {
+            // As the kernel says it, if it is asked without anything to submit.
+            return Err(io::Error::from_raw_os_error(libc::EBADR));
+        }
+        Ok(if self.queues.has_overflowed() { Entered::Backpressure } else { entered })
     }
 
     fn busy_poll(&mut self, longest_ns: u64) {
@@ -317,10 +321,15 @@ impl Kernel for Uring {
             Some(completion) => completion,
             None => self.next_arrival()?,
         };
-        if !completion.more() && completion.tag != Tag::TRIPWIRE {
+        if !completion.more() && !completion.tag.is_silent() {
             self.in_flight -= 1;
         }
         Some(completion)
+    }
+
+    #[inline]
+    fn look(&mut self, each: impl FnMut(Tag)) {
+        self.queues.look(each);
     }
 
     #[inline]

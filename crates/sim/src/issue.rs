@@ -27,10 +27,9 @@ impl SimKernel {
         match op {
             Op::AcceptMultishot { listener } => self.arm_on(listener, tag, Kind::Accept, memory),
             Op::ReceiveMultishot { file, group } => self.issue_receive(file, group, tag),
-            Op::Send { file, .. } | Op::SendMessage { file, .. } => drop(self.send(file, tag, &op, &memory)),
-            Op::SendWhole { file, .. } => self.chain_broken = !self.send(file, tag, &op, &memory),
-            Op::Tripwire if std::mem::take(&mut self.chain_broken) => self.post(tag, -libc::ECANCELED, 0, None),
-            Op::Tripwire => {}
+            Op::Send { file, .. } | Op::SendMessage { file, .. } | Op::SendSilently { file, .. } => {
+                self.send(file, tag, &op, &memory);
+            }
             Op::PollWritable { file } => self.arm_on(file, tag, Kind::Writable, memory),
             Op::Connect { file, .. } => self.issue_connect(file, tag, memory),
             Op::Shutdown { file, direction } => self.issue_shutdown(file, tag, Kind::Shutdown { file, direction }),
@@ -107,9 +106,8 @@ impl SimKernel {
         self.arm(tag, Kind::Receive { group, fresh: true }, Some(id), Snapshot::Nothing);
     }
 
-    /// Answers whether everything was sent.
-    fn send(&mut self, file: FileIndex, tag: Tag, op: &Op, memory: &Snapshot) -> bool {
-        let Some(id) = self.resolve_stream(file, tag) else { return false };
+    fn send(&mut self, file: FileIndex, tag: Tag, op: &Op, memory: &Snapshot) {
+        let Some(id) = self.resolve_stream(file, tag) else { return };
         let bytes = match memory {
             Snapshot::Bytes(_, bytes) | Snapshot::Message(_, bytes) => bytes,
             _ => unreachable!("a send has bytes"),
@@ -117,8 +115,7 @@ impl SimKernel {
         if let Op::SendMessage { message, .. } = op
             && crate::memory::pieces(*message) > PIECES_MAX
         {
-            self.post(tag, -libc::EMSGSIZE, 0, None);
-            return false;
+            return self.post(tag, -libc::EMSGSIZE, 0, None);
         }
         let mut world = self.network.world();
         let result = match world.stream(id).room() {
@@ -143,8 +140,9 @@ impl SimKernel {
             }
         };
         drop(world);
-        self.post(tag, result, 0, None);
-        usize::try_from(result) == Ok(bytes.len())
+        if !tag.is_silent() || usize::try_from(result) != Ok(bytes.len()) {
+            self.post(tag, result, 0, None);
+        }
     }
 
     fn issue_connect(&mut self, file: FileIndex, tag: Tag, memory: Snapshot) {
@@ -234,7 +232,6 @@ const fn code(op: &Op) -> i32 {
         Op::SendZeroCopy { .. } => 12,
         Op::SendMessageZeroCopy { .. } => 13,
         Op::SendMessageAll { .. } => 19,
-        Op::SendWhole { .. } => 21,
-        Op::Tripwire => 22,
+        Op::SendSilently { .. } => 21,
     }
 }

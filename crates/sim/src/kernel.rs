@@ -59,8 +59,6 @@ pub struct SimKernel {
     pub(crate) completions: CompletionQueue,
     pub(crate) files: Files,
     pub(crate) groups: Groups,
-    /// The send that was issued last was not whole, and a tripwire follows it.
-    pub(crate) chain_broken: bool,
     /// Operations in flight, in the order of their submission.
     pub(crate) armed: Vec<Armed>,
     pub(crate) armed_ever: u64,
@@ -90,7 +88,6 @@ impl SimKernel {
             completions: CompletionQueue::new(options.completions),
             files: Files::new(options.files),
             groups: Groups::default(),
-            chain_broken: false,
             armed: Vec::new(),
             armed_ever: 0,
             doorbell,
@@ -191,6 +188,9 @@ impl Kernel for SimKernel {
     type Socket = SimSocket;
 
     fn push(&mut self, op: Op, tag: Tag) -> Result<(), QueueFull> {
+        if matches!(op, Op::SendSilently { .. }) != tag.is_silent() {
+            self.violation(&format!("{op:?} and {tag:?} do not agree on whether it is silent"));
+        }
         let mut world = self.network.world();
         if world.fails(Fault::QueueFull, |faults| faults.queue_full) {
             world.step("queue full", tag.bits(), 0);
@@ -206,20 +206,12 @@ impl Kernel for SimKernel {
         Ok(())
     }
 
-    fn push_chain(&mut self, links: &[(Op, Tag)]) -> Result<(), QueueFull> {
-        let [(send @ Op::SendWhole { .. }, tag), (Op::Tripwire, Tag::TRIPWIRE)] = links else {
-            self.violation("the simulated kernel knows no chains but those of a send and a tripwire")
-        };
-        if self.submissions.len() + links.len() > self.options.submissions {
-            self.submit(usize::MAX);
-        }
-        self.push(*send, *tag)?;
-        self.submissions.push_back(Queued { op: Op::Tripwire, tag: Tag::TRIPWIRE, memory: Snapshot::Nothing });
-        Ok(())
+    fn push_chain(&mut self, _: &[(Op, Tag)]) -> Result<(), QueueFull> {
+        self.violation("the simulated kernel knows no chains")
     }
 
-    fn takes_tripwires(&self) -> bool {
-        self.options.submissions >= 2
+    fn takes_silent_sends(&self) -> bool {
+        true
     }
 
     fn submit_now(&mut self) {
@@ -257,6 +249,10 @@ impl Kernel for SimKernel {
             self.groups.reaped(group, id);
         }
         Some(posted.completion)
+    }
+
+    fn look(&mut self, each: impl FnMut(Tag)) {
+        self.completions.tags().for_each(each);
     }
 
     fn now(&self) -> u64 {

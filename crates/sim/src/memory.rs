@@ -28,7 +28,7 @@ pub(crate) enum Snapshot {
 impl Snapshot {
     pub(crate) fn of(op: &Op) -> Self {
         match *op {
-            Op::Send { bytes, .. } | Op::SendWhole { bytes, .. } => Self::Bytes(bytes, copy(bytes)),
+            Op::Send { bytes, .. } | Op::SendSilently { bytes, .. } => Self::Bytes(bytes, copy(bytes)),
             Op::SendMessage { message, .. } => Self::Message(message, gather(message)),
             Op::Connect { address, .. } => Self::Address(address, read(address)),
             _ => Self::Nothing,

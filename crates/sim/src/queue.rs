@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use ringline_ring::Completion;
+use ringline_ring::{Completion, Tag};
 
 /// A completion, and the group of the buffer that it gives back.
 #[derive(Clone, Copy)]
@@ -49,6 +49,11 @@ impl CompletionQueue {
 
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// The tags of those in the queue, oldest first.
+    pub(crate) fn tags(&self) -> impl Iterator<Item = Tag> + '_ {
+        self.entries.iter().map(|posted| posted.completion.tag)
     }
 
     pub(crate) fn pop(&mut self) -> Option<Posted> {

@@ -12,8 +12,6 @@ impl SimKernel {
     /// Submits what is queued, or the first `most` of it. Answers how many complete inline by their nature.
     pub(crate) fn submit(&mut self, most: usize) -> usize {
         let mut inline = 0;
-        // A chain that was not taken whole ends where it was cut.
-        self.chain_broken = false;
         for _ in 0..most {
             let Some(queued) = self.submissions.pop_front() else { break };
             inline += usize::from(queued.op.completes_inline());

@@ -2,9 +2,9 @@
 
 mod rig;
 
-use libc::{EAGAIN, ECANCELED, ECONNRESET, ENOTCONN, EPIPE, POLLERR, POLLHUP, POLLOUT, POLLRDHUP};
+use libc::{EAGAIN, ECONNRESET, ENOTCONN, EPIPE, POLLERR, POLLHUP, POLLOUT, POLLRDHUP};
 use rig::*;
-use ringline_ring::{Op, PinnedMessage, Tag, Wait};
+use ringline_ring::{Kernel, Op, PinnedBytes, PinnedMessage, Wait};
 use ringline_sim::{Chance, Fault, Faults, NetworkOptions, RingOptions};
 
 fn small() -> Rig {
@@ -35,14 +35,31 @@ fn b6_a_send_is_short_when_the_room_ends_and_refused_when_there_is_none() {
 }
 
 #[test]
-fn b3_a_tripwire_ends_a_wait_when_the_send_before_it_was_not_whole() {
+fn b3_a_silent_send_completes_and_ends_the_wait_when_it_was_not_whole() {
     let mut rig = small();
     let peer = rig.connection();
-    assert_eq!(rig.send_wired(&[1; 50], Wait::Forever), [(SEND, 30), (Tag::TRIPWIRE, -ECANCELED)]);
-    assert_eq!(rig.send_wired(&[1; 50], Wait::Forever), [(SEND, -EAGAIN), (Tag::TRIPWIRE, -ECANCELED)]);
+    assert_eq!(rig.send_silently(&[1; 50], Wait::Forever), [(SILENT, 30)]);
+    assert_eq!(rig.send_silently(&[1; 50], Wait::Forever), [(SILENT, -EAGAIN)]);
     assert_eq!(peer.read().len(), 20);
-    assert_eq!(rig.send_wired(&[2; 5], Wait::AtMost(1_000_000)), [(SEND, 5)], "the wait went on to its end");
-    assert_eq!(rig.send_wired(&[3; 4], Wait::Poll), [(SEND, 4)]);
+    assert_eq!(rig.send_silently(&[2; 5], Wait::AtMost(1_000_000)), [], "the wait went on to its end");
+    assert_eq!(rig.send_silently(&[3; 4], Wait::Poll), []);
+    assert_eq!(peer.read(), [[1; 10].as_slice(), &[2; 5], &[3; 4]].concat());
+}
+
+#[test]
+fn looking_leaves_completions_where_they_are() {
+    let mut rig = small();
+    rig.connection();
+    rig.send(&[1; 30]);
+    // SAFETY: the bytes are static.
+    let bytes = unsafe { PinnedBytes::new(b"?".as_ptr(), 1) };
+    rig.kernel.push(Op::SendSilently { file: CONNECTION, bytes }, SILENT).unwrap();
+    rig.kernel.enter(Wait::Forever).unwrap();
+    let mut tags = Vec::new();
+    rig.kernel.look(|tag| tags.push(tag));
+    assert_eq!(tags, [SILENT]);
+    assert_eq!(rig.kernel.next_completion().map(|completion| completion.tag), Some(SILENT));
+    rig.kernel.look(|tag| panic!("{tag:?} was taken"));
 }
 
 #[test]

@@ -30,9 +30,9 @@ const RELEASE_PAUSE_NS: u64 = 1_000_000;
 impl Uring {
     /// Ends everything in flight and looks at every last completion; see the order of release.
     pub(super) fn end_all(&mut self, each: &mut dyn FnMut(Completion)) {
-        // What was never submitted is forgotten, but a submission thread takes it in any case. Which of it are tripwires is
+        // What was never submitted is forgotten, but a submission thread takes it in any case. How much of it is silent is
         // not known when only a part was taken: too low a number makes this wait longer, too high a one would end it early.
-        let never_submitted = if self.sqpoll { 0 } else { self.queues.queued().saturating_sub(self.wires_queued) };
+        let never_submitted = if self.sqpoll { 0 } else { self.queues.queued().saturating_sub(self.silent_queued) };
         let deadline = self.now() + RELEASE_NS_MAX;
         loop {
             while let Some(completion) = self.next_completion() {

@@ -11,7 +11,7 @@ mod release;
 mod seccomp;
 mod sending;
 mod settings;
+mod silent_sends;
 mod sockets;
-mod tripwires;
 mod waiting;
 mod zero_copy;

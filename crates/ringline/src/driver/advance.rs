@@ -98,7 +98,7 @@ impl<K: Kernel> Driver<K> {
                 self.advance(host, conn);
             }
         }
-        self.dirty.clear();
+        self.advanced.append(&mut self.dirty);
     }
 
     /// Submits what comes next for a connection.
@@ -164,7 +164,7 @@ impl<K: Kernel> Driver<K> {
     /// receive holds it, so that the peer would see no FIN and its bytes would still be received.
     fn end_operations<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         let Some(connection) = self.connection(conn) else { return };
-        if connection.sending != Sending::InFlight {
+        if !connection.has_send_in_flight() {
             self.drop_queue(host, conn);
         }
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
@@ -183,7 +183,7 @@ impl<K: Kernel> Driver<K> {
         if connection.receive == Receive::Parked {
             connection.receive = Receive::Ended;
         }
-        if connection.operations == 0 && connection.sending != Sending::InFlight {
+        if connection.operations == 0 && !connection.has_send_in_flight() {
             connection.phase = Phase::Closing;
             connection.socket = None;
             return self.submit(Op::Close { file: file_of(conn) }, Kind::Close, conn);

@@ -49,8 +49,10 @@ pub(super) enum Receive {
 pub(super) enum Sending {
     /// No send is in flight.
     Idle,
-    /// A send is in flight.
+    /// A send is in flight, and its completion will tell.
     InFlight,
+    /// A send is in flight, and unless its completion comes with the next enter, all of it is sent then.
+    Silent,
     /// The socket is full; a poll tells when it takes bytes again. When it is `cancelled`, a cancel of it is in flight.
     Blocked { cancelled: bool },
     /// As `Blocked`, but a timer tells when to try again: after the peer's FIN a poll completes at once, room or not.
@@ -190,6 +192,12 @@ impl<S> Connection<S> {
     /// Takes the timer, to disarm it or because it has fired.
     pub(super) fn take_timer(&mut self) -> Option<TimerId> {
         if self.is_plain() { None } else { self.change_rare(|rare| rare.timer.take()) }
+    }
+
+    /// Whether the kernel has been given bytes of the queue, and has not told what it has taken.
+    #[inline]
+    pub(super) fn has_send_in_flight(&self) -> bool {
+        matches!(self.sending, Sending::InFlight | Sending::Silent)
     }
 
     /// Whether the host may be told of bytes: it has not closed the connection, and nothing has failed.

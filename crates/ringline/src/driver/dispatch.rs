@@ -39,13 +39,7 @@ impl<K: Kernel> Driver<K> {
 
     #[inline(always)]
     fn complete<H: Host<K>>(&mut self, host: &mut H, completion: Completion) {
-        let kind = completion.tag.kind();
-        let usual = if kind == Kind::Receive as u8 {
-            self.piece_received(host, completion)
-        } else {
-            kind == Kind::Send as u8 && self.whole_sent(host, completion)
-        };
-        if !usual {
+        if completion.tag.kind() != Kind::Receive as u8 || !self.piece_received(host, completion) {
             // In pieces: as a value of three fields it would lie in memory, and the usual would be read from there.
             self.complete_otherwise(host, completion.tag, completion.result, completion.flags);
         }
@@ -57,7 +51,7 @@ impl<K: Kernel> Driver<K> {
         let completion = Completion { tag, result, flags };
         match Kind::from_number(completion.tag.kind()) {
             Some(Kind::Receive) => self.receive_completed(host, completion),
-            Some(Kind::Send) => self.send_completed(host, completion),
+            Some(Kind::Send | Kind::SilentSend) => self.send_completed(host, completion),
             Some(Kind::Gathered) => self.gathered_completed(host, completion),
             Some(Kind::Writable) => self.writable_completed(host, completion),
             Some(Kind::Accept) => self.accept_completed(host, completion),
@@ -89,8 +83,7 @@ impl<K: Kernel> Driver<K> {
             Some(Kind::DeviceClose) => self.device_close_completed(host, completion),
             Some(Kind::ZeroCopy) => self.zero_copy_completed(host, completion),
             Some(Kind::Outer) => self.outer_completed(host, completion),
-            // The send in front of it has completed as well.
-            Some(Kind::CancelOuter | Kind::Tripwire) => {}
+            Some(Kind::CancelOuter) => {}
             None => debug_assert!(false, "a completion of no kind: {completion:?}"),
         }
         if self.pipes.has_news() {

@@ -58,8 +58,8 @@ pub(super) enum Kind {
     CancelOuter = 18,
     /// A gathered send of a connection; slot and generation are the gather's.
     Gathered = 19,
-    /// What follows a send that was not whole; slot and generation mean nothing.
-    Tripwire = Tag::TRIPWIRE.kind(),
+    /// A silent send of a connection.
+    SilentSend = Tag::SILENT,
 }
 
 impl Kind {
@@ -93,7 +93,7 @@ impl Kind {
             17 => Self::Outer,
             18 => Self::CancelOuter,
             19 => Self::Gathered,
-            number if number == Tag::TRIPWIRE.kind() => Self::Tripwire,
+            Tag::SILENT => Self::SilentSend,
             _ => return None,
         })
     }

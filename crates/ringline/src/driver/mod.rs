@@ -93,8 +93,9 @@ use timers::Timers;
 use udp::Udp;
 use zero_copy::ZeroCopy;
 
-/// Sends of one turn that get tripwires. Those of two cost as much as looking at their completions before the next wait.
-const WIRED_SENDS_MAX: usize = 1;
+/// Of so many sends of one turn, at most, the host is asked whether it awaits them. With more, to look at all of them before
+/// the wait costs no more than to ask, and their memory is used again while it is warm.
+const ASKED_SENDS_MAX: usize = 8;
 
 /// What the driver itself arms timers for.
 #[derive(Debug, PartialEq)]
@@ -122,7 +123,7 @@ enum Due {
 pub struct Turn {
     /// More completions are waiting, or submissions did not fit: come again without blocking.
     pub more: bool,
-    /// Neither did something complete nor was a timer due. Only after such a turn may a thread wait elsewhere: what
+    /// Neither did something complete, or was sent, nor was a timer due. Only after such a turn may a thread wait elsewhere: what
     /// follows from a completion is submitted at the start of the turn after it.
     pub quiet: bool,
 }
@@ -139,6 +140,8 @@ pub struct Driver<K: Kernel> {
     connecting: HashMap<ConnToken, Box<Connecting>>,
     /// Connections to advance before the next enter.
     dirty: Vec<ConnToken>,
+    /// Those that were advanced since silent sends were last ended: whoever has one is among them.
+    advanced: Vec<ConnToken>,
     buffers: ReceiveBuffers,
     /// Connections whose receive waits for buffers.
     parked: std::collections::VecDeque<ConnToken>,
@@ -167,13 +170,11 @@ pub struct Driver<K: Kernel> {
     timers: Timers<Due>,
     settings: DriverSettings,
     linger_ns: u64,
-    /// Sends were submitted since the last enter. The kernel completes them while it takes them, and a wait does not end
-    /// for them, so they are looked at before the next wait. Those with tripwires are not meant.
-    sends_submitted: bool,
-    /// Whether the kernel takes tripwires.
-    tripwires: bool,
-    /// Whether the sends of this turn may have them.
-    wires: bool,
+    /// Sends were submitted since the last enter of which somebody wants to hear. The kernel ends them while it takes them,
+    /// and a wait does not end for them, so they are looked at before the next wait.
+    sends_awaited: bool,
+    /// Whether the kernel takes silent sends.
+    silent_sends: bool,
     now: u64,
     metrics: Metrics,
 }
@@ -194,7 +195,7 @@ impl<K: Kernel> Driver<K> {
         )?;
         let send_memory = Arc::new(SendMemory::new(settings.send_slots, settings.send_slot_size)?);
         let now = kernel.now();
-        let tripwires = kernel.takes_tripwires();
+        let silent_sends = kernel.takes_silent_sends();
         let mut submitter = Submitter::new(kernel);
         submitter.push(Op::PollDoorbell, Kind::Doorbell, 0, 0);
         Ok(Self {
@@ -203,6 +204,7 @@ impl<K: Kernel> Driver<K> {
             peers: Peers::default(),
             connecting: HashMap::new(),
             dirty: Vec::new(),
+            advanced: Vec::new(),
             buffers,
             parked: std::collections::VecDeque::new(),
             buffers_timer: false,
@@ -224,9 +226,8 @@ impl<K: Kernel> Driver<K> {
             outer: Outer::default(),
             timers: Timers::new(),
             linger_ns: advance::LINGER_NS,
-            sends_submitted: false,
-            tripwires,
-            wires: false,
+            sends_awaited: false,
+            silent_sends,
             settings,
             now,
             metrics: Metrics::default(),
@@ -242,22 +243,27 @@ impl<K: Kernel> Driver<K> {
     pub fn turn<H: Host<K>>(&mut self, host: &mut H, wait: Wait) -> io::Result<Turn> {
         self.prepare(host);
         let stuck = self.submitter.retry();
-        let sent = std::mem::take(&mut self.sends_submitted);
+        let awaited = std::mem::take(&mut self.sends_awaited);
         let waiting = self.receives_wait();
         let told = self.pipes.has_news();
         if told {
             self.tell_pipes(host);
         }
-        let wait = if stuck || sent || waiting || told { Wait::Poll } else { self.limit_wait(wait) };
+        let wait = if stuck || awaited || waiting || told { Wait::Poll } else { self.limit_wait(wait) };
         self.metrics.enters += 1;
         let entered = self.submitter.kernel.enter(wait)?;
         self.now = self.submitter.kernel.now();
+        // What is stuck was not submitted.
+        let silent = !self.advanced.is_empty() && !stuck && entered != Entered::Backpressure;
+        if silent {
+            self.end_silent_sends(host);
+        }
         let completions = self.metrics.completions;
         let more = self.process_completions(host);
         let fired = self.fire_timers(host);
         Ok(Turn {
             more: more || stuck || waiting || entered == Entered::Backpressure,
-            quiet: !fired && completions == self.metrics.completions,
+            quiet: !fired && !silent && completions == self.metrics.completions,
         })
     }
 
@@ -265,7 +271,8 @@ impl<K: Kernel> Driver<K> {
     fn prepare<H: Host<K>>(&mut self, host: &mut H) {
         self.submitter.retry();
         // A receive that waits for buffers may wait for those that are being sent.
-        self.wires = self.tripwires && self.dirty.len() <= WIRED_SENDS_MAX && self.parked.is_empty();
+        let sends = self.dirty.len();
+        self.sends_awaited |= sends > ASKED_SENDS_MAX || (sends > 0 && !self.parked.is_empty());
         self.advance_dirty(host);
         if self.buffers.wants_buffers() {
             self.buffers.replenish(&mut self.submitter.kernel);

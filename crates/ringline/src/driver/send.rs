@@ -3,9 +3,10 @@
 //! Pieces that were queued since the last turn go out as one gathered send. The kernel is asked not to wait: a socket
 //! that takes fewer bytes than offered is polled for room, and the rest follows.
 //!
-//! A send that takes everything changes nothing that could not wait, so the wait behind it need not end for it. One that
-//! does not has to be seen: where nothing else depends on them, a few sends get *tripwires*, which end the wait then. With
-//! all others the driver looks for completions once more before it waits.
+//! The usual send, of one piece, is *silent*: the kernel says nothing of it when it has taken everything, and completes it
+//! when it has not, which ends the wait behind it. As it does not wait, it is over when the kernel has been entered; what
+//! has no completion then is sent. With all other sends, and where somebody depends on what is sent, the driver looks once
+//! more before it waits.
 
 use ringline_ring::{Completion, Kernel, Op, PinnedMessage};
 
@@ -183,35 +184,39 @@ impl<K: Kernel> Driver<K> {
         Ok(append(conn, connection, &mut self.pieces, &mut self.dirty, piece))
     }
 
-    /// Takes a connection off the list of those to advance, and submits what is queued if it is the usual: one piece, of
-    /// memory that nobody else uses, and no chain. Answers whether it was; if not, nothing is submitted.
+    /// Submits what is queued, silently, if it is the usual: one piece, of memory that nobody else uses, and no chain. Answers
+    /// whether it was; if not, nothing is submitted.
     #[inline(always)]
     pub(super) fn send_one<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) -> bool {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return false };
         connection.dirty = false;
-        if connection.phase != Phase::Open || connection.sending != Sending::Idle {
+        if connection.phase != Phase::Open || connection.sending != Sending::Idle || !self.silent_sends {
             return false;
         }
-        if !connection.is_plain() && connection.rare().chained {
-            return false;
+        let mut pipe = NO_PIPE;
+        if !connection.is_plain() {
+            let rare = connection.rare();
+            if rare.chained {
+                return false;
+            }
+            pipe = rare.pipe_in;
         }
         let Some(piece) = self.pieces.only(&connection.queue) else { return false };
         if piece.len == 0 || matches!(piece.origin, Origin::Shared(_)) {
             return false;
         }
-        connection.sending = Sending::InFlight;
+        connection.sending = Sending::Silent;
         connection.tail_sealed = true;
         connection.in_flight = piece.len;
         self.metrics.sends += 1;
-        let (file, pipe) = (file_of(conn), if self.wires { connection.rare().pipe_in } else { NO_PIPE });
-        // SAFETY: pieces leave the queue only in `whole_sent` and `send_finished`, or in `drop_queue` when no send is in
+        let file = file_of(conn);
+        // SAFETY: pieces leave the queue only in `sent_silently` and `send_finished`, or in `drop_queue` when no send is in
         // flight.
         let bytes = unsafe { piece.pinned() };
-        if self.wires && !self.pipe_awaits_sent(pipe) && !host.awaits_sent(conn) {
-            self.submitter.push_wired(Op::SendWhole { file, bytes }, Kind::Send, conn.slot(), conn.generation());
-        } else {
-            self.sends_submitted = true;
-            self.submitter.push_made(|| Op::Send { file, bytes }, Kind::Send, conn.slot(), conn.generation());
+        let make = || Op::SendSilently { file, bytes };
+        self.submitter.push_made(make, Kind::SilentSend, conn.slot(), conn.generation());
+        if !self.sends_awaited && (self.pipe_awaits_sent(pipe) || host.awaits_sent(conn)) {
+            self.sends_awaited = true;
         }
         true
     }
@@ -248,7 +253,7 @@ impl<K: Kernel> Driver<K> {
         connection.tail_sealed = all;
         // The kernel takes less than this limit at a time, and so no error number can be mistaken for a whole send.
         connection.in_flight = bytes.min(i32::MAX as usize) as u32;
-        self.sends_submitted = true;
+        self.sends_awaited = true;
         self.metrics.sends += 1;
         let zero_copy = self.wants_zero_copy(conn, count);
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
@@ -301,25 +306,47 @@ impl<K: Kernel> Driver<K> {
         }
     }
 
-    /// Takes the only piece off the queue if it is the usual: the kernel has taken all of it, and the connection is then at
-    /// rest. Answers whether it was; if not, nothing is done.
-    #[inline(always)]
-    pub(super) fn whole_sent<H: Host<K>>(&mut self, host: &mut H, completion: Completion) -> bool {
-        let (conn, result) = (conn_of(completion.tag), completion.result);
-        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return false };
-        let usual = connection.phase == Phase::Open && connection.is_plain();
-        if !usual || result as u32 != connection.in_flight {
-            return false;
+    /// Ends the silent sends, which are over: those that were not whole have completions that wait to be taken, and all the
+    /// others are sent.
+    #[inline(never)]
+    pub(super) fn end_silent_sends<H: Host<K>>(&mut self, host: &mut H) {
+        let connections = &mut self.connections;
+        self.submitter.kernel.look(|tag| {
+            if tag.is_silent()
+                && let Some(connection) = connections.get_mut(tag.slot(), tag.generation())
+                && connection.sending == Sending::Silent
+            {
+                connection.sending = Sending::InFlight;
+            }
+        });
+        let mut advanced = std::mem::take(&mut self.advanced);
+        for &conn in &advanced {
+            self.sent_silently(host, conn);
         }
-        let Some(&Piece { len, origin, .. }) = self.pieces.pop_only(&mut connection.queue) else { return false };
-        debug_assert_eq!(len, result as u32);
+        advanced.clear();
+        self.advanced = advanced;
+    }
+
+    /// Takes the piece of a silent send off the queue, if there is one: the kernel has taken all of it.
+    #[inline(always)]
+    fn sent_silently<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
+        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+        if connection.sending != Sending::Silent {
+            return;
+        }
+        // The usual: nothing else is queued or wanted, so the connection is at rest then.
+        let usual = connection.phase == Phase::Open && connection.is_plain();
+        let only = if usual { self.pieces.pop_only(&mut connection.queue) } else { None };
+        let Some(&Piece { len, origin, .. }) = only else {
+            let sent = connection.in_flight;
+            return self.send_finished(host, conn, sent as i32);
+        };
         connection.sending = Sending::Idle;
-        connection.sent += u64::from(result as u32);
-        self.metrics.bytes_sent += u64::from(result as u32);
+        connection.sent += u64::from(len);
+        self.metrics.bytes_sent += u64::from(len);
         let sent = connection.sent;
         self.release_origin(host, origin);
         host.sent(conn, sent);
-        true
     }
 
     /// The result of a connection's send is there.
@@ -422,7 +449,7 @@ impl<K: Kernel> Driver<K> {
     /// Drops everything that is queued. No send may be in flight.
     pub(super) fn drop_queue<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
-        debug_assert_ne!(connection.sending, Sending::InFlight);
+        debug_assert!(!connection.has_send_in_flight());
         if connection.rare().chained {
             connection.change_rare(|rare| rare.chained = false);
             self.chains.forget(conn);

@@ -46,15 +46,6 @@ impl<K: Kernel> Submitter<K> {
         self.backlog.push_back(Waiting::One(op, tag));
     }
 
-    /// As [`push`](Self::push), with a tripwire behind it.
-    #[inline]
-    pub(super) fn push_wired(&mut self, op: Op, kind: Kind, slot: u32, generation: u32) {
-        let links = [(op, Tag::new(kind as u8, slot, generation)), (Op::Tripwire, Tag::TRIPWIRE)];
-        if !self.backlog.is_empty() || self.kernel.push_chain(&links).is_err() {
-            self.backlog.push_back(Waiting::Chain(links.to_vec()));
-        }
-    }
-
     /// Queues operations that run one after the other.
     pub(super) fn push_chain(&mut self, links: Vec<(Op, Tag)>) {
         if !self.backlog.is_empty() || self.kernel.push_chain(&links).is_err() {

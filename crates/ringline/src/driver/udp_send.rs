@@ -250,7 +250,7 @@ impl<K: Kernel> Driver<K> {
             outgoing.describe();
             sends.waiting -= outgoing.count;
             sends.in_flight += 1;
-            self.sends_submitted = true;
+            self.sends_awaited = true;
             // SAFETY: the box, and the slots that its vectors name, are used again only after the completion.
             let message = unsafe { PinnedMessage::new(&raw const outgoing.header) };
             self.submitter.push(Op::SendMessage { file, message }, Kind::Datagram, index, number);

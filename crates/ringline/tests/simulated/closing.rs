@@ -153,7 +153,7 @@ fn a10_a_send_that_completes_for_a_past_owner_takes_nothing_off_the_queue() {
     rig.send(old, b"old");
     rig.until_told(&Told::Sent(old, 3));
     let meddling = rig.driver.kernel_mut().meddling.clone();
-    let stale = meddling.borrow().newest(|op| matches!(op, Op::Send { .. }));
+    let stale = meddling.borrow().newest(|op| matches!(op, Op::SendSilently { .. }));
     close_both(&mut rig, &peer, old);
     let (peer, conn) = rig.accept();
     rig.send(conn, b"mine");

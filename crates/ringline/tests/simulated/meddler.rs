@@ -62,6 +62,10 @@ impl Kernel for Meddler {
         Ok(())
     }
 
+    fn takes_silent_sends(&self) -> bool {
+        self.kernel.takes_silent_sends()
+    }
+
     fn submit_now(&mut self) {
         self.kernel.submit_now();
     }
@@ -85,6 +89,10 @@ impl Kernel for Meddler {
             change(&mut completion);
         }
         Some(completion)
+    }
+
+    fn look(&mut self, each: impl FnMut(Tag)) {
+        self.kernel.look(each);
     }
 
     fn now(&self) -> u64 {

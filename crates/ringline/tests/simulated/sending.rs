@@ -3,7 +3,7 @@
 use libc::ECONNRESET;
 use ringline::driver::ConnToken;
 use ringline_ring::Wait;
-use ringline_sim::{Fault, Peer};
+use ringline_sim::{Fault, NetworkOptions, Peer, RingOptions};
 
 use crate::rig::{Rig, Told, pattern};
 use crate::setup::settings;
@@ -132,6 +132,41 @@ fn one_enter_submits_an_answer_and_waits_for_the_next_question() {
         assert!(told.contains(&Told::Bytes(conn, b"?".to_vec())), "{told:?}");
         assert_eq!((rig.driver.metrics().enters - enters, rig.ledger.slots_out()), (1, 0), "round {round}");
     }
+}
+
+#[test]
+fn b13_what_the_kernel_has_not_taken_yet_is_not_told_as_sent() {
+    let mut rig = Rig::new(settings(2));
+    let (peer, conn) = asked(&mut rig);
+    rig.network.inject(Fault::Backpressure);
+    rig.send(conn, b"later");
+    assert_eq!(rig.turn(Wait::Poll), []);
+    assert_eq!((peer.unread(), rig.ledger.slots_out()), (0, 1));
+    // Closed meanwhile: the bytes still come before the end.
+    assert!(rig.driver.close(conn));
+    rig.until_told(&Told::Sent(conn, 5));
+    assert_eq!((peer.read(), rig.ledger.slots_out()), (b"later".to_vec(), 0));
+}
+
+#[test]
+fn b6_short_sends_are_told_apart_from_whole_ones_although_their_completions_overflow() {
+    let ring = RingOptions { completions: 2, ..RingOptions::default() };
+    let mut rig = Rig::on(NetworkOptions::default(), ring, settings(8));
+    let connections: Vec<_> = (0..8).map(|_| asked(&mut rig)).collect();
+    for _ in 0..5 {
+        rig.network.inject(Fault::ShortSend(3));
+    }
+    connections.iter().for_each(|&(_, conn)| rig.send(conn, b"0123456789"));
+    let told = rig.turn(Wait::Poll);
+    let early = told.iter().any(|told| !matches!(told, Told::Sent(_, 3)));
+    assert!(!early, "what was sent whole is not known before every completion is: {told:?}");
+    connections.iter().for_each(|&(_, conn)| rig.until_told(&Told::Sent(conn, 10)));
+    for (peer, conn) in &connections {
+        let told: Vec<_> = rig.told.iter().filter(|told| matches!(told, Told::Sent(of, _) if of == conn)).collect();
+        assert_eq!(peer.read(), b"0123456789", "{told:?}");
+    }
+    let shorts = rig.told.iter().filter(|told| matches!(told, Told::Sent(_, 3))).count();
+    assert_eq!((shorts, rig.ledger.slots_out()), (5, 0));
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub const fn tag(n: u32) -> Tag {
 pub const ACCEPT: Tag = tag(1);
 pub const RECEIVE: Tag = tag(2);
 pub const SEND: Tag = tag(3);
+pub const SILENT: Tag = Tag::new(Tag::SILENT, 0, 1);
 pub const POLL: Tag = tag(4);
 pub const SHUTDOWN: Tag = tag(5);
 pub const CLOSE: Tag = tag(6);
@@ -175,12 +176,11 @@ impl Rig {
         completions.iter().find(|completion| completion.tag == SEND).unwrap().result
     }
 
-    /// Sends with a tripwire and waits; what has completed.
-    pub fn send_wired(&mut self, bytes: &[u8], wait: Wait) -> Vec<(Tag, i32)> {
-        // SAFETY: the bytes outlive the call, in which the send completes.
+    /// Sends silently and waits; what has completed.
+    pub fn send_silently(&mut self, bytes: &[u8], wait: Wait) -> Vec<(Tag, i32)> {
+        // SAFETY: the bytes outlive the call, in which the send ends.
         let pinned = unsafe { PinnedBytes::new(bytes.as_ptr(), bytes.len() as u32) };
-        let send = Op::SendWhole { file: CONNECTION, bytes: pinned };
-        self.kernel.push_chain(&[(send, SEND), (Op::Tripwire, Tag::TRIPWIRE)]).unwrap();
+        self.kernel.push(Op::SendSilently { file: CONNECTION, bytes: pinned }, SILENT).unwrap();
         results(&self.enter(wait).1)
     }
 }
