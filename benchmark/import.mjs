@@ -3,7 +3,7 @@
 // which has Node's loader and its search for packages to start with, and behind another package. Each import has a process of its own, in
 // turn; what is printed are medians.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -20,7 +20,12 @@ function install() {
     writeFileSync(join(place, 'package.json'), JSON.stringify({ name, type: 'module', exports: './index.js' }))
     writeFileSync(join(place, 'index.js'), 'export const nothing = 1\n')
   }
-  symlinkSync(join(import.meta.dirname, '..'), join(folder, 'node_modules', 'ringline'))
+  const root = join(import.meta.dirname, '..')
+  const { files } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  const published = ['package.json', ...files.map((/** @type {string} */ file) => file.replace('/*.js', ''))]
+  // As npm would have it, without a link that would have to be followed.
+  for (const file of published)
+    cpSync(join(root, file), join(folder, 'node_modules', 'ringline', file), { recursive: true })
   return folder
 }
 

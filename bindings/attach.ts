@@ -5,8 +5,9 @@
 import { checked, type NativeLibrary, udpAddresses } from './cluster.js'
 import { type Config, spinMicroseconds } from './config.js'
 import { Dispatcher } from './dispatcher.js'
-import { invalidArgument, RinglineError, systemError, untrusted } from './errors.js'
+import { invalidArgument, RinglineError, untrusted } from './errors.js'
 import type { AsyncEventHandler, HandlerClass } from './handler.js'
+import { systemError } from './runtime-errors.js'
 
 /** What attaching needs to know. */
 export interface AttachSettings {

@@ -5,9 +5,9 @@
 
 import type { SocketAddress } from './address.js'
 import { type Config, workerCount } from './config.js'
-import { fromNative } from './errors.js'
 import type { NativePort } from './port.js'
 import { asError } from './report.js'
+import { fromNative } from './runtime-errors.js'
 
 /** Where a started cluster listens, as the native library says it. */
 export interface NativeAddress {

@@ -6,8 +6,9 @@ import { constants } from 'node:os'
 import { type AddressInput, parseAddress, type SocketAddress } from './address.js'
 import type { ConnCtx } from './connection.js'
 import type { Dispatcher } from './dispatcher.js'
-import { fromRecord, invalidArgument, RinglineError, systemError } from './errors.js'
+import { fromRecord, invalidArgument, RinglineError } from './errors.js'
 import { madeFor } from './made-for.js'
+import { systemError } from './runtime-errors.js'
 import { isAborted, onAbort, reasonOf, signalOf } from './signal.js'
 
 /** Options of the connecting functions. */

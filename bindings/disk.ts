@@ -7,7 +7,7 @@
  */
 
 import type { Dispatcher } from './dispatcher.js'
-import { fromRecord, RinglineError, type RinglineErrorCode, systemError } from './errors.js'
+import { fromRecord, RinglineError, type RinglineErrorCode } from './errors.js'
 import type { Place } from './memory.js'
 import type { NativePort } from './port.js'
 import {
@@ -17,6 +17,7 @@ import {
   REFUSED_TOO_MANY_OPEN,
   REFUSED_TOO_MANY_OPERATIONS,
 } from './protocol.js'
+import { systemError } from './runtime-errors.js'
 
 /** Fewer operations than this go to the worker at the end of the turn, like everything else. */
 const AHEAD_MIN = 8

@@ -1,9 +1,9 @@
 /**
- * Every error that this package throws or rejects with, made in one place so that codes stay stable and messages name the value and the
+ * Every error class of this package, and the errors that are made in many places, so that codes stay stable and messages name the value and the
  * remedy. It may not decide when something is an error.
  */
 
-import { getSystemErrorMap, inspect, types } from './node-util.js'
+import { inspect } from './node-util.js'
 
 /** The codes of errors that do not come from the operating system. They are stable: a message may change, a code does not. */
 export type RinglineErrorCode =
@@ -139,28 +139,6 @@ export class NvmeStatusError extends RinglineError {
   }
 }
 
-/** What a system error is about, beside its number. */
-export interface SystemErrorDetails {
-  address?: string
-  port?: number
-  path?: string
-}
-
-/**
- * An error of the operating system in Node's own shape.
- *
- * @param errno - the positive error number
- * @param syscall - the operation that failed, such as `connect`
- */
-export function systemError(errno: number, syscall: string, details: SystemErrorDetails = {}): RinglineError {
-  const [code, text] = getSystemErrorMap().get(-errno) ?? [`E${errno}`, 'unknown error']
-  const path = details.path === undefined ? '' : ` '${details.path}'`
-  const where =
-    details.address === undefined ? path : ` ${details.address}${details.port === undefined ? '' : `:${details.port}`}`
-  const error = new RinglineError(code, `${syscall} ${code}: ${text}${where}`)
-  return Object.assign(error, { errno: -errno, syscall, ...details })
-}
-
 /** The shape in which native code throws, and in which errors cross threads. */
 export interface ErrorRecord {
   code?: unknown
@@ -190,25 +168,6 @@ export function fromRecord(thrown: unknown, fallback: RinglineErrorCode): Ringli
 function causeOf(thrown: unknown, message: string, stack: unknown): ErrorOptions | undefined {
   if (thrown instanceof Error) return { cause: thrown }
   return typeof stack === 'string' ? { cause: Object.assign(new Error(message), { stack }) } : undefined
-}
-
-/** Turns what native code threw into a {@link RinglineError}; a failed system call is told in Node's own words. */
-export function fromNative(thrown: unknown, fallback: RinglineErrorCode): RinglineError {
-  const error = fromRecord(thrown, fallback)
-  const { errno, syscall, address, port } = error
-  if (errno === undefined || syscall === undefined) return error
-  return systemError(-errno, syscall, address === undefined || port === undefined ? {} : { address, port })
-}
-
-/** What of an error can be sent to another thread: structured cloning would lose its code. */
-export function toRecord(error: unknown): ErrorRecord {
-  if (!(error instanceof Error)) return { message: inspect(error) }
-  const { code, errno, syscall, address, port } = error as ErrorRecord
-  const record: ErrorRecord = { message: error.message, stack: error.stack }
-  for (const [key, value] of Object.entries({ code, errno, syscall, address, port })) {
-    if (typeof value === 'string' || typeof value === 'number') record[key as keyof ErrorRecord] = value
-  }
-  return record
 }
 
 /** Nothing more can be opened; the native library says the same with numbers where it can. */
@@ -255,11 +214,6 @@ export function isArray(value: unknown): value is unknown[] {
 /** An operation on a connection that has ended or belongs to someone else by now. */
 export function invalidConnection(what: string): RinglineError {
   return new RinglineError('ERR_RINGLINE_INVALID_CONNECTION', what)
-}
-
-/** True for what {@link invalidConnection} makes; asked of anything that was thrown, whose prototype may be a trap. */
-export function isInvalidConnection(thrown: unknown): boolean {
-  return types.isNativeError(thrown) && (thrown as ErrorRecord).code === 'ERR_RINGLINE_INVALID_CONNECTION'
 }
 
 /** A value in a message: short, whatever it is, and never running code of the value. */

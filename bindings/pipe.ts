@@ -6,8 +6,9 @@
 import { ConnCtx } from './connection.js'
 import { CLOSED, CLOSING, PIPED, SENDS_REFUSED, WRITE_SHUT } from './connection-flags.js'
 import type { Dispatcher } from './dispatcher.js'
-import { invalidArgument, invalidConnection, isInstance, RinglineError, systemError } from './errors.js'
+import { invalidArgument, invalidConnection, isInstance, RinglineError } from './errors.js'
 import * as words from './protocol.js'
+import { systemError } from './runtime-errors.js'
 import { isAborted, onAbort, reasonOf, signalOf } from './signal.js'
 
 /** Options of {@link ConnCtx.pipe}. */

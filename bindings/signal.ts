@@ -5,11 +5,26 @@
 
 import { invalidArgument, untrusted } from './errors.js'
 
-const { addEventListener, removeEventListener } = EventTarget.prototype
-const abortedOf = intrinsic<boolean>('aborted')
-const reasonFor = intrinsic<unknown>('reason')
+/** What Node defines of signals. */
+interface Intrinsics {
+  readonly aborted: (signal: AbortSignal) => boolean
+  readonly reason: (signal: AbortSignal) => unknown
+  readonly addEventListener: typeof EventTarget.prototype.addEventListener
+  readonly removeEventListener: typeof EventTarget.prototype.removeEventListener
+}
 
-function intrinsic<T>(property: 'aborted' | 'reason'): (signal: AbortSignal) => T {
+let known: Intrinsics | undefined
+
+/** Looked up for the first signal: Node loads its signals when they are named, which importing the package should not wait for. */
+function intrinsics(): Intrinsics {
+  if (known !== undefined) return known
+  const { addEventListener, removeEventListener } = EventTarget.prototype
+  const [aborted, reason] = [accessor<boolean>('aborted'), accessor<unknown>('reason')]
+  known = { aborted, reason, addEventListener, removeEventListener }
+  return known
+}
+
+function accessor<T>(property: 'aborted' | 'reason'): (signal: AbortSignal) => T {
   const getter = Object.getOwnPropertyDescriptor(AbortSignal.prototype, property)?.get
   if (getter === undefined) throw new Error(`this JavaScript engine has no accessor for ${property} of signals`)
   return Function.prototype.call.bind(getter) as (signal: AbortSignal) => T
@@ -27,8 +42,9 @@ export function signalOf(options: unknown): AbortSignal | undefined {
   requireOptions(options)
   const signal: unknown = untrusted('options', 'an object that can be read', options, () => options.signal)
   if (signal === undefined) return undefined
+  const { aborted } = intrinsics()
   try {
-    abortedOf(signal as AbortSignal)
+    aborted(signal as AbortSignal)
   } catch {
     throw invalidArgument('options.signal', 'an AbortSignal, or left out', signal)
   }
@@ -43,18 +59,19 @@ export function requireOptions(options: unknown): asserts options is { readonly 
 
 /** Whether the caller has given up already. */
 export function isAborted(signal: AbortSignal | undefined): signal is AbortSignal {
-  return signal !== undefined && abortedOf(signal)
+  return signal !== undefined && intrinsics().aborted(signal)
 }
 
 /** Why the caller has given up. */
 export function reasonOf(signal: AbortSignal): unknown {
-  return reasonFor(signal)
+  return intrinsics().reason(signal)
 }
 
 /** Calls `abort` when the caller gives up; answers what ends the listening. */
 export function onAbort(signal: AbortSignal | undefined, abort: (reason: unknown) => void): () => void {
   if (signal === undefined) return nothing
-  const listener = (): void => abort(reasonFor(signal))
+  const { addEventListener, removeEventListener, reason } = intrinsics()
+  const listener = (): void => abort(reason(signal))
   addEventListener.call(signal, 'abort', listener, { once: true })
   return () => removeEventListener.call(signal, 'abort', listener)
 }

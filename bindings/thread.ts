@@ -8,8 +8,8 @@ import { attachWorker, requireHandlerClass } from './attach.js'
 import type { NativeLibrary } from './cluster.js'
 import { Config } from './config.js'
 import { addRuntime } from './current.js'
-import { toRecord } from './errors.js'
 import { loadNative } from './native/load.js'
+import { toRecord } from './runtime-errors.js'
 import type { ThreadData, ThreadReport, ThreadRequest } from './thread-workers.js'
 
 /** Makes this thread a worker, or says why it cannot be one. */

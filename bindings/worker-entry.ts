@@ -2,7 +2,6 @@
  * The first module of a worker thread of `launch(new URL(…))`. What it does is in thread.ts, which is bundled with what else launching takes.
  */
 
-const { joinThread } = await import('./launch.js')
-await joinThread()
+import { joinThread } from './launch.js'
 
-export {}
+await joinThread()
