@@ -140,9 +140,6 @@ export class Dispatcher {
     this.port.native.unref()
     this.port.native.stop()
     this.stopWaiting()
-    this.connector.stop()
-    this.tasks.stop()
-    this.storage.stop()
   }
 
   /** Asks the whole server to shut down. What was sent by now goes out first. */
@@ -483,9 +480,6 @@ export class Dispatcher {
     for (const conn of this.conns) if (conn !== undefined) this.closed(conn, errno)
     this.isStopped = true
     this.stopWaiting()
-    this.connector.stop()
-    this.tasks.stop()
-    this.storage.stop()
     this.port.close()
     this.settings.onStopped(errno)
   }
@@ -497,5 +491,6 @@ export class Dispatcher {
     this.tasks.stop()
     this.timers.stop()
     this.datagrams.stop()
+    this.storage.stop()
   }
 }
