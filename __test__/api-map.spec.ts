@@ -2,6 +2,7 @@
 // The end-to-end tests below the map are of names that no other spec uses from outside.
 
 import { readFileSync } from 'node:fs'
+import { inspect } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import * as ringline from 'ringline'
 import {
@@ -104,6 +105,14 @@ test('every promised item has a row, in its section', (t) => {
     const there = rows.filter((row) => row.section === section).map(({ rust }) => rust)
     t.deepEqual(there.toSorted(), words(names).toSorted(), section)
   }
+})
+
+test('every class is called by its name, also where an error or a setting is shown', (t) => {
+  const classes = Object.entries(ringline).filter(([, value]) => /^class\b/.test(String(value)))
+  t.true(classes.length > 15)
+  for (const [name, value] of classes) t.is((value as { name: string }).name, name)
+  const error = t.throws(() => new ringline.Config({ backlog: 0 }))
+  t.regex(inspect(error), /^RinglineError: /)
 })
 
 test('every TypeScript name of the map is declared, and is in the built package', (t) => {
