@@ -12,6 +12,7 @@ const specs = [
   'driver-ctx',
   'guards',
   'hostile-input',
+  'leaks',
   'lifetime',
   'pipe',
   'receiving',

@@ -882,10 +882,10 @@ export declare interface Left<A> {
     intoInner(): A;
 }
 
-/** The most guards among them. */
+/** The most guards among the parts of one send. */
 export declare const MAX_GUARDS = 4;
 
-/** The most parts of one send. */
+/** The most parts of one send of `conn.sendParts`. */
 export declare const MAX_IOVECS = 8;
 
 /**

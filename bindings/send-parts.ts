@@ -12,9 +12,9 @@ import { CHAIN_END, LINK_END, WATCH } from './protocol.js'
 import { byteLengthOf, bytesOf, requireAttached, type SendData } from './send-data.js'
 import { Sending } from './sending.js'
 
-/** The most parts of one send. */
+/** The most parts of one send of `conn.sendParts`. */
 export const MAX_IOVECS = 8
-/** The most guards among them. */
+/** The most guards among the parts of one send. */
 export const MAX_GUARDS = 4
 
 /** A part of a send: data that is copied when it is submitted, or memory of `allocGuard`, `allocAligned` or a `MemoryRegion`. */
