@@ -6,6 +6,7 @@
 
 import { type AddressInput, type AddressWords, addressFromWords, type SocketAddress } from './address.js'
 import type { ConnectOptions } from './connect.js'
+import type { ConnectionAddresses } from './connection-addresses.js'
 import { CLOSED, CLOSING, ENDED, OUTBOUND, PULLED, WRITE_SHUT } from './connection-flags.js'
 import type { Dispatcher } from './dispatcher.js'
 import type { GuardedSend } from './guards.js'
@@ -43,10 +44,8 @@ export class ConnCtx {
   readonly generation: number
   /** @internal */
   flags: number
-  /** What the worker's count of sent bytes of this slot was when the connection began. @internal */
-  readonly sentBase: number
-  /** Bytes handed to the worker so far, modulo 2^32. @internal */
-  queued = 0
+  /** What the worker's count of sent bytes of this slot will be when all that it was given is out, modulo 2^32. @internal */
+  queued: number
   /** The port's epoch in which the record `corkRecord` was written; it may be appended to while that is the current one. @internal */
   corkEpoch = -1
   /** @internal */
@@ -59,7 +58,9 @@ export class ConnCtx {
   sending: Sending | undefined = undefined
   /** Why the connection failed, when it did. @internal */
   failure: Error | undefined = undefined
-  private readonly peer: AddressWords
+  /** The words of the peer's address, as connection-addresses.ts keeps them. */
+  private readonly peerMeta: number
+  private readonly peerRest: number | readonly number[]
   private readonly local: AddressWords
   private extras: Extras | undefined = undefined
 
@@ -68,17 +69,17 @@ export class ConnCtx {
     slot: number,
     generation: number,
     flags: number,
-    sentBase: number,
-    peer: AddressWords,
-    local: AddressWords,
+    queued: number,
+    addresses: ConnectionAddresses,
   ) {
     this.dispatcher = dispatcher
     this.slot = slot
     this.generation = generation
     this.flags = flags
-    this.sentBase = sentBase
-    this.peer = peer
-    this.local = local
+    this.queued = queued
+    this.peerMeta = addresses.peerMeta
+    this.peerRest = addresses.peerRest
+    this.local = addresses.local
   }
 
   /** Connections are made from records only. @internal */
@@ -87,11 +88,10 @@ export class ConnCtx {
     slot: number,
     generation: number,
     flags: number,
-    sentBase: number,
-    peer: AddressWords,
-    local: AddressWords,
+    queued: number,
+    addresses: ConnectionAddresses,
   ): ConnCtx {
-    return new ConnCtx(dispatcher, slot, generation, flags, sentBase, peer, local)
+    return new ConnCtx(dispatcher, slot, generation, flags, queued, addresses)
   }
 
   /** The number of the connection's slot in its worker, 0 … maxConnections − 1. Slots are used again; a {@link ConnToken} is not. */
@@ -108,7 +108,8 @@ export class ConnCtx {
 
   /** The peer's address. */
   peerAddr(): SocketAddress {
-    return addressFromWords(this.peer)
+    const { peerMeta, peerRest } = this
+    return addressFromWords(typeof peerRest === 'number' ? [peerMeta, peerRest] : [peerMeta, ...peerRest])
   }
 
   /** The address of this side. */

@@ -320,7 +320,7 @@ export class Dispatcher {
   }
 
   private open(slot: number, generation: number, flags: number, sentBase: number): ConnCtx {
-    const conn = ConnCtx.open(this, slot, generation, flags, sentBase, this.addresses.peer, this.addresses.local)
+    const conn = ConnCtx.open(this, slot, generation, flags, sentBase, this.addresses)
     this.conns[slot] = conn
     this.connections += 1
     return conn

@@ -123,7 +123,7 @@ export class Outbound {
 
   /** The kernel has taken what was watched: promises are settled, and the handler is told when nothing is left. */
   sent(conn: ConnCtx): void {
-    conn.sending?.settleUntil((this.dispatcher.port.sentBytes[conn.slot]! - conn.sentBase) | 0)
+    conn.sending?.settleUntil(this.dispatcher.port.sentBytes[conn.slot]!)
     if ((conn.flags & DRAIN_DUE) === 0 || this.bufferedAmount(conn) > 0) return
     conn.flags &= ~DRAIN_DUE
     // A refused send is answered when there is room for it, and one answer is enough.
@@ -340,7 +340,7 @@ export class Outbound {
   /** Bytes that the worker was given and the kernel has not taken. While a pipe sends, nobody here knows. */
   private unsent(conn: ConnCtx): number {
     if ((conn.flags & PIPED) !== 0) return 0
-    return (conn.queued - (this.dispatcher.port.sentBytes[conn.slot]! - conn.sentBase)) >>> 0
+    return (conn.queued - this.dispatcher.port.sentBytes[conn.slot]!) >>> 0
   }
 
   /** A send was refused; the connection is owed an `onDrain`. */
