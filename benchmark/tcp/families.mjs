@@ -82,7 +82,17 @@ export const tcpFamilies = [
     ...echo,
     id: 'tcp',
     title: 'TCP echo, JavaScript runtimes',
-    servers: chosen(['ringline', 'ringline-inline', 'ringline-rs', 'raw', 'epoll', 'node', 'bun', 'deno']),
+    servers: chosen([
+      'ringline',
+      'ringline-inline',
+      'ringline-borrowed-inline',
+      'ringline-rs',
+      'raw',
+      'epoll',
+      'node',
+      'bun',
+      'deno',
+    ]),
     cells: cells([1, 64, 512], [64, 4096], [1, 16]),
     placements: ['one', 'two'],
     pictures: [
@@ -108,7 +118,17 @@ export const tcpFamilies = [
     ...echo,
     id: 'sizes',
     title: 'TCP echo by message size, 16 connections',
-    servers: chosen(['ringline', 'ringline-inline', 'ringline-borrowed', 'ringline-rs', 'raw', 'epoll', 'node', 'bun']),
+    servers: chosen([
+      'ringline',
+      'ringline-inline',
+      'ringline-borrowed',
+      'ringline-borrowed-inline',
+      'ringline-rs',
+      'raw',
+      'epoll',
+      'node',
+      'bun',
+    ]),
     cells: cells([16], [1, 64, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576], [1]),
     pictures: [
       {

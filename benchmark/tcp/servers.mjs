@@ -26,6 +26,7 @@ export const servers = [
   ringline('ringline', 'ringline (TypeScript)'),
   ringline('ringline-inline', 'ringline (TypeScript), inline', '--inline'),
   ringline('ringline-borrowed', 'ringline (TypeScript), borrowed chunks', '--borrowed'),
+  ringline('ringline-borrowed-inline', 'ringline (TypeScript), borrowed chunks, inline', '--borrowed', '--inline'),
   {
     id: 'ringline-rs',
     title: 'ringline (Rust)',
