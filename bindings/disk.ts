@@ -20,7 +20,7 @@ import {
 import { systemError } from './runtime-errors.js'
 
 /** Fewer operations than this go to the worker at the end of the turn, like everything else. */
-const AHEAD_MIN = 8
+const AHEAD_MIN = 4
 
 /** What distinguishes files from devices. */
 export interface VolumeKind {
