@@ -76,23 +76,16 @@ const forMany = (server) =>
     ? { ...server, command: () => [...server.command(), '--many-connections'] }
     : server
 
+/** What ringline in TypeScript is measured beside. */
+const BESIDE = ['ringline-rs', 'raw', 'epoll', 'node', 'bun']
+
 /** @type {Family[]} */
 export const tcpFamilies = [
   {
     ...echo,
     id: 'tcp',
     title: 'TCP echo, JavaScript runtimes',
-    servers: chosen([
-      'ringline',
-      'ringline-inline',
-      'ringline-borrowed-inline',
-      'ringline-rs',
-      'raw',
-      'epoll',
-      'node',
-      'bun',
-      'deno',
-    ]),
+    servers: chosen(['ringline', 'ringline-inline', 'ringline-borrowed-inline', ...BESIDE, 'deno']),
     cells: cells([1, 64, 512], [64, 4096], [1, 16]),
     placements: ['one', 'two'],
     pictures: [
@@ -118,17 +111,7 @@ export const tcpFamilies = [
     ...echo,
     id: 'sizes',
     title: 'TCP echo by message size, 16 connections',
-    servers: chosen([
-      'ringline',
-      'ringline-inline',
-      'ringline-borrowed',
-      'ringline-borrowed-inline',
-      'ringline-rs',
-      'raw',
-      'epoll',
-      'node',
-      'bun',
-    ]),
+    servers: chosen(['ringline', 'ringline-inline', 'ringline-borrowed', 'ringline-borrowed-inline', ...BESIDE]),
     cells: cells([16], [1, 64, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576], [1]),
     pictures: [
       {
