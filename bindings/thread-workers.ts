@@ -15,8 +15,6 @@ export interface ThreadData {
   readonly bound: boolean
   readonly module: string
   readonly config: object
-  /** Where it says what becomes of it. What its module says to `parentPort` is the module's own affair. */
-  readonly port: MessagePort
 }
 
 /** The module of Node that makes threads. */
@@ -81,11 +79,11 @@ export class ThreadWorkers implements Workers {
       bound,
       module: module.href,
       config: cloneable(cluster.config),
-      port: itsPort,
     }
     const thread = new threads.Worker(new URL('./worker-entry.js', import.meta.url), {
       name: `ringline worker ${worker}`,
-      workerData: { ringline: data },
+      // The port is where it says what becomes of it. What its module says to `parentPort` is the module's own affair.
+      workerData: { ringline: data, port: itsPort },
       transferList: [itsPort],
     })
     this.threads.push({ thread, port })

@@ -14,16 +14,18 @@ import type { ThreadData, ThreadReport, ThreadRequest } from './thread-workers.j
 
 /** Makes this thread a worker, or says why it cannot be one. */
 export async function joinThread(): Promise<void> {
-  const { ringline } = workerData as { ringline: ThreadData }
+  const { ringline, port } = workerData as { ringline: ThreadData; port: MessagePort }
+  // The user's module gets to see the same object, and has nothing to say there.
+  Reflect.deleteProperty(workerData, 'port')
   try {
-    await start(ringline)
+    await start(ringline, port)
   } catch (error) {
-    tell(ringline.port, { kind: 'failed', error: toRecord(error) })
+    tell(port, { kind: 'failed', error: toRecord(error) })
   }
 }
 
-async function start(data: ThreadData): Promise<void> {
-  const { cluster, worker, bound, port } = data
+async function start(data: ThreadData, port: MessagePort): Promise<void> {
+  const { cluster, worker, bound } = data
   const module = (await import(data.module)) as { default?: unknown }
   const handlerClass = requireHandlerClass(module.default, `the default export of ${data.module}`)
   const native = loadNative() as unknown as NativeLibrary
