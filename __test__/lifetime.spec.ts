@@ -107,6 +107,17 @@ test.serial('j4 worker.terminate() amid traffic, again and again, never crashes'
   t.is(output, `terminated ${rounds}\n`)
 })
 
+for (const where of ['main', 'worker']) {
+  test.serial(
+    `d8 servers that have ended hold no descriptor although their objects are kept: ${where} thread`,
+    async (t) => {
+      const { code, signal, output } = await ending(start(t, 'relaunching', ['1000', where]))
+      t.deepEqual([code, signal], [0, null], output)
+      t.is(output, '1000 servers, 0 descriptors\n')
+    },
+  )
+}
+
 test.serial('j12 16 threads start and end servers in random order', async (t) => {
   const { code, signal, output } = await ending(start(t, 'many-threads', [rounds]))
   t.deepEqual([code, signal], [0, null], output)

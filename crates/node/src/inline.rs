@@ -47,13 +47,8 @@ struct Inline {
     dwelling_from: Cell<u64>,
     /// JavaScript has been called, so it sleeps and wakes by the rules from now on.
     called: Cell<bool>,
-    /// Readable when something completes while the loop waits.
-    bell: Doorbell,
-    /// Readable when another thread has rung. The ring hears that too, but tells the bell of it only some time later: the
-    /// kernel does not signal an eventfd while it signals another one.
-    doorbell: Doorbell,
-    /// Readable when a timer is due while the loop waits, or when the thread has waited in the ring for long.
-    alarm: RefCell<Alarm>,
+    /// None when the worker was stopped: JavaScript may keep it for long, and it holds no descriptor then.
+    watched: RefCell<Option<Watched>>,
     /// Something has come since the alarm went off.
     worked: Cell<bool>,
     /// Nothing had come between two alarms.
@@ -63,7 +58,17 @@ struct Inline {
     /// Handles that have not closed.
     open_handles: Cell<usize>,
     hook: Cell<sys::napi_async_cleanup_hook_handle>,
-    stopped: Cell<bool>,
+}
+
+/// The descriptors that libuv watches for the worker. They stay open until their handles were told to close.
+struct Watched {
+    /// Readable when something completes while the loop waits.
+    bell: Doorbell,
+    /// Readable when another thread has rung. The ring hears that too, but tells the bell of it only some time later: the
+    /// kernel does not signal an eventfd while it signals another one.
+    doorbell: Doorbell,
+    /// Readable when a timer is due while the loop waits, or when the thread has waited in the ring for long.
+    alarm: Alarm,
 }
 
 const PREPARE: usize = 0;
@@ -128,15 +133,12 @@ impl InlineWorker {
             may_dwell,
             dwelling_from: Cell::new(0),
             called: Cell::new(false),
-            bell,
-            doorbell,
-            alarm: RefCell::new(alarm),
+            watched: RefCell::new(Some(Watched { bell, doorbell, alarm })),
             worked: Cell::new(false),
             rested: Cell::new(false),
             handles: RefCell::default(),
             open_handles: Cell::new(0),
             hook: Cell::new(ptr::null_mut()),
-            stopped: Cell::new(false),
         }));
         WORKERS.with_borrow_mut(|workers| workers.push(this.clone()));
         match this.join_loop(env) {
@@ -159,9 +161,11 @@ impl InlineWorker {
         let event_loop = self.0.event_loop;
         add(event_loop.prepare(before_wait, data));
         add(event_loop.idle(data));
-        add(event_loop.poll(self.0.bell.as_fd().as_raw_fd(), bell_rang, data)?);
-        add(event_loop.poll(self.0.doorbell.as_fd().as_raw_fd(), doorbell_rang, data)?);
-        add(event_loop.poll(self.0.alarm.borrow().as_fd().as_raw_fd(), alarm_went_off, data)?);
+        if let Some(Watched { bell, doorbell, alarm }) = &*self.0.watched.borrow() {
+            add(event_loop.poll(bell.as_fd().as_raw_fd(), bell_rang, data)?);
+            add(event_loop.poll(doorbell.as_fd().as_raw_fd(), doorbell_rang, data)?);
+            add(event_loop.poll(alarm.as_fd().as_raw_fd(), alarm_went_off, data)?);
+        }
         let mut hook = ptr::null_mut();
         // SAFETY: the hook runs on this thread, at most once, and not after it was removed, which the last handle that
         // closes does before it gives the count up that `data` stands for.
@@ -172,14 +176,14 @@ impl InlineWorker {
 
     /// Keeps the environment alive while the worker runs.
     pub(crate) fn keep_alive(&self) {
-        if !self.0.stopped.get() {
+        if !self.0.is_stopped() {
             self.0.handles.borrow()[PREPARE].keep_alive();
         }
     }
 
     /// Lets the environment end.
     pub(crate) fn unref(&self) {
-        if !self.0.stopped.get() {
+        if !self.0.is_stopped() {
             self.0.handles.borrow()[PREPARE].unref();
         }
     }
@@ -191,24 +195,30 @@ impl InlineWorker {
 
     /// Ends the wait of the environment's event loop.
     pub(crate) fn wake_environment(&self) {
-        if !self.0.stopped.get() {
-            self.0.doorbell.ring();
+        if let Some(watched) = &*self.0.watched.borrow() {
+            watched.doorbell.ring();
         }
     }
 
     /// Ends the worker at once. Nothing happens when that was done before.
     pub(crate) fn stop(&self) {
-        if self.0.stopped.replace(true) {
-            return;
-        }
+        let Some(watched) = self.0.watched.take() else { return };
         WORKERS.with_borrow_mut(|workers| workers.retain(|worker| !Rc::ptr_eq(&worker.0, &self.0)));
         for handle in &*self.0.handles.borrow() {
             handle.close(handle_closed);
         }
+        // libuv watches none of them from here on, though it calls back later.
+        drop(watched);
         if let Stage::Running(worker) = self.0.stage.replace(Stage::Ended) {
             // Whoever called cannot unwind: a panic on the way is caught there. Nobody is left to be told.
             drop(worker.end(Ok(Ok(()))));
         }
+    }
+}
+
+impl Inline {
+    fn is_stopped(&self) -> bool {
+        self.watched.borrow().is_none()
     }
 }
 
@@ -241,7 +251,7 @@ unsafe fn worker_of(handle: *mut c_void) -> Rc<Inline> {
 unsafe extern "C" fn before_wait(handle: *mut c_void) {
     // SAFETY: libuv calls this for a handle that is open.
     let inline = unsafe { worker_of(handle) };
-    if inline.stopped.get() {
+    if inline.is_stopped() {
         return;
     }
     inline.set_busy(false);
@@ -251,13 +261,18 @@ unsafe extern "C" fn before_wait(handle: *mut c_void) {
 
 unsafe extern "C" fn bell_rang(handle: *mut c_void, _status: c_int, _events: c_int) {
     // SAFETY: as above. What rang it is seen to before the loop waits again.
-    unsafe { worker_of(handle) }.bell.quieten();
+    let inline = unsafe { worker_of(handle) };
+    if let Some(watched) = &*inline.watched.borrow() {
+        watched.bell.quieten();
+    }
 }
 
 unsafe extern "C" fn doorbell_rang(handle: *mut c_void, _status: c_int, _events: c_int) {
     // SAFETY: as above.
     let inline = unsafe { worker_of(handle) };
-    inline.doorbell.quieten();
+    if let Some(watched) = &*inline.watched.borrow() {
+        watched.doorbell.quieten();
+    }
     if let Stage::Running(worker) = &mut *inline.stage.borrow_mut() {
         worker.look_at_mail();
     }
@@ -266,7 +281,9 @@ unsafe extern "C" fn doorbell_rang(handle: *mut c_void, _status: c_int, _events:
 unsafe extern "C" fn alarm_went_off(handle: *mut c_void, _status: c_int, _events: c_int) {
     // SAFETY: as above.
     let inline = unsafe { worker_of(handle) };
-    inline.alarm.borrow_mut().quieten();
+    if let Some(watched) = &mut *inline.watched.borrow_mut() {
+        watched.alarm.quieten();
+    }
     inline.rested.set(!inline.worked.replace(false));
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
-use ringline_ring::Doorbell;
+use ringline_ring::{Doorbell, WeakDoorbell};
 
 /// A request to a ring thread.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,14 +44,14 @@ pub(crate) struct Mailbox {
     /// Whether there are letters, to be looked at without the lock.
     any: AtomicBool,
     stop: AtomicBool,
-    /// How to wake the thread, once it runs.
-    sleeper: OnceLock<(Doorbell, Thread)>,
+    /// How to wake the thread, once it runs. JavaScript keeps the mailbox for as long as it likes, the descriptor not.
+    sleeper: OnceLock<(WeakDoorbell, Thread)>,
 }
 
 impl Mailbox {
     /// Says how the thread is woken. Called once, by the thread itself.
-    pub(crate) fn open(&self, doorbell: Doorbell) {
-        let _ = self.sleeper.set((doorbell, std::thread::current()));
+    pub(crate) fn open(&self, doorbell: &Doorbell) {
+        let _ = self.sleeper.set((doorbell.downgrade(), std::thread::current()));
     }
 
     /// Puts a letter in and wakes the thread.

@@ -39,7 +39,7 @@ impl Plan {
     pub(crate) fn make_worker<S: Sleeper>(self, sleeper: S) -> Result<Worker<Uring, S>, Failure> {
         let driver = self.make_driver()?;
         let Self { mut member, mailbox, .. } = self;
-        mailbox.open(driver.doorbell());
+        mailbox.open(&driver.doorbell());
         member.reachable_by(driver.doorbell());
         member.ready();
         Ok(Worker::new(driver, self.memory, self.offers, mailbox, member, sleeper, self.wishes))

@@ -45,7 +45,7 @@ pub use aligned::AlignedBuffer;
 pub use buffer_group::BUFFER_GROUP_ENTRIES_MAX;
 pub use completion::{BUFFER_ID_SHIFT, Completion, FLAG_BUFFER, FLAG_BUFFER_MORE, FLAG_MORE, FLAG_NOTIFICATION};
 pub use datagram::{DATAGRAM_OVERHEAD, DatagramTemplate, Datagrams, JOINED_BYTES_MAX, SegmentControl};
-pub use doorbell::Doorbell;
+pub use doorbell::{Doorbell, WeakDoorbell};
 pub use files::FileFacts;
 pub use heap::trim_heap;
 pub use kernel::{Entered, Kernel, ProvidedBuffer, QueueFull, SocketOptions, Wait};

@@ -4,11 +4,12 @@
 
 mod harness;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 
 use harness::{
     PATIENCE, Running, client, config, echo, eventually, no_worker_thread_is_left, open_descriptors, pattern, read_all,
@@ -143,9 +144,16 @@ fn d7_a_busy_address_is_named_and_leaves_nothing_behind() {
 
 #[test]
 fn d8_cycles_of_launch_and_shutdown_leave_the_descriptors_as_they_were() {
+    static WAKERS: Mutex<Vec<Waker>> = Mutex::new(Vec::new());
+    // Whoever has a waker may keep it; a worker's descriptors end with the worker all the same.
+    handler!(KeptWakers, conn => async move {
+        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        WAKERS.lock().unwrap().push(waker);
+        echo(conn).await;
+    });
     let _turn = take_turn();
     let cycle = || {
-        let server = Running::server::<Echo>(config().workers(2));
+        let server = Running::server::<KeptWakers>(config().workers(2));
         let mut clients: Vec<_> = (0..8).map(|_| server.connect()).collect();
         clients.iter_mut().for_each(assert_echoes);
         server.stop();
@@ -157,6 +165,9 @@ fn d8_cycles_of_launch_and_shutdown_leave_the_descriptors_as_they_were() {
         assert_eq!(open_descriptors(), before);
         no_worker_thread_is_left();
     }
+    let wakers = std::mem::take(&mut *WAKERS.lock().unwrap());
+    assert_eq!(wakers.len(), 7 * 8);
+    wakers.into_iter().for_each(Waker::wake);
 }
 
 #[test]

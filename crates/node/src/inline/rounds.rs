@@ -45,7 +45,7 @@ struct Visit {
 impl Inline {
     /// Keeps the loop from waiting, or no longer.
     pub(super) fn set_busy(&self, busy: bool) {
-        if !self.stopped.get() {
+        if !self.is_stopped() {
             self.handles.borrow()[IDLE].set_busy(busy);
         }
     }
@@ -166,7 +166,13 @@ impl Inline {
     fn set_alarm(&self, now: u64, timeout_ms: Option<u32>) {
         let dwell = now.saturating_sub(self.dwelling_from.get()).clamp(*DWELL_NS.start(), *DWELL_NS.end());
         let longest = timeout_ms.map_or(dwell, |ms| dwell.min(u64::from(ms) * NS_PER_MS));
-        self.alarm.borrow_mut().set(now + longest);
+        self.set_alarm_at(now + longest);
+    }
+
+    fn set_alarm_at(&self, deadline: u64) {
+        if let Some(watched) = &mut *self.watched.borrow_mut() {
+            watched.alarm.set(deadline);
+        }
     }
 
     /// What comes after a round.
@@ -199,7 +205,7 @@ impl Inline {
             }
             Waiting::InLoop => {
                 if let Some(deadline) = worker.driver().next_deadline() {
-                    self.alarm.borrow_mut().set(deadline);
+                    self.set_alarm_at(deadline);
                 }
                 return Next::Wait;
             }

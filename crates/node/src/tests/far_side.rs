@@ -111,7 +111,7 @@ impl FarSide {
             let send_memory = Arc::clone(&send_memory);
             move || {
                 let driver = driver(wishes.borrows);
-                mailbox.open(driver.doorbell());
+                mailbox.open(&driver.doorbell());
                 member.reachable_by(driver.doorbell());
                 member.ready();
                 send_memory.get_or_init(|| Arc::clone(driver.send_memory()));

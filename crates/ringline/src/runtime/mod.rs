@@ -135,7 +135,7 @@ pub(crate) struct AsyncHost {
 
 impl Core {
     fn new(driver: Driver<Uring>, config: &Config) -> Self {
-        let (ready, remote) = (Rc::<Ready>::default(), RemoteWakes::new(driver.doorbell()));
+        let (ready, remote) = (Rc::<Ready>::default(), RemoteWakes::new(&driver.doorbell()));
         let host = AsyncHost {
             connections: Connections::new(),
             arrivals: Arrivals::new(),

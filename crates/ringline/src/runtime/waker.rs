@@ -12,19 +12,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
-use ringline_ring::Doorbell;
+use ringline_ring::{Doorbell, WeakDoorbell};
 
 use super::current;
 
 /// Tasks that were woken from outside of their worker's turn.
 pub(crate) struct RemoteWakes {
-    doorbell: Doorbell,
+    /// A waker may be kept for longer than its worker, whose descriptor it is.
+    doorbell: WeakDoorbell,
     tasks: Mutex<Vec<u32>>,
 }
 
 impl RemoteWakes {
-    pub(crate) fn new(doorbell: Doorbell) -> Arc<Self> {
-        Arc::new(Self { doorbell, tasks: Mutex::default() })
+    pub(crate) fn new(doorbell: &Doorbell) -> Arc<Self> {
+        Arc::new(Self { doorbell: doorbell.downgrade(), tasks: Mutex::default() })
     }
 
     fn push(&self, task: u32) {
