@@ -3,6 +3,8 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
@@ -46,4 +48,25 @@ test.serial('a value of 4 MiB goes through redis-cli whole', async (t) => {
   t.is((await set).stdout, 'OK\n')
   const got = await run('redis-cli', ['-p', port, 'GET', 'large'], { maxBuffer: 8 * 1024 * 1024 })
   t.true(got.stdout === `${value}\n`, `${got.stdout.length} bytes came back`)
+})
+
+test.serial('redis-benchmark runs against the example, typed lines and pipelines of 16 included', async (t) => {
+  const port = await serveExample(t)
+  const options = ['-p', port, '-n', '2000', '-c', '20', '--csv', '-t', 'ping,set,get,incr']
+  for (const pipeline of ['1', '16']) {
+    const { stdout } = await run('redis-benchmark', [...options, '-P', pipeline], { timeout: 60_000 })
+    const rates = [...stdout.matchAll(/^"(PING_INLINE|PING_MBULK|SET|GET|INCR)","([\d.]+)"/gm)]
+    t.is(rates.length, 5, stdout)
+    for (const [, name, rate] of rates) t.true(Number(rate) > 0, `${name}: ${rate}`)
+  }
+})
+
+test.serial('commands that come together, one of them in two pieces, are answered in their order', async (t) => {
+  const socket = connect(Number(await serveExample(t)), '127.0.0.1')
+  t.teardown(() => void socket.destroy())
+  const answers = text(socket)
+  socket.write('PING\r\nset key 1\r\n*2\r\n$4\r\nINCR\r\n$3\r\nk')
+  await once(socket, 'data')
+  socket.end('ey\r\nGET key\r\nNO\r\n')
+  t.is(await answers, '+PONG\r\n+OK\r\n:2\r\n$1\r\n2\r\n-ERR unknown command\r\n')
 })
