@@ -43,10 +43,11 @@ impl Client {
         }
     }
 
-    pub(crate) fn read(&mut self, most: usize) {
-        if !self.gone {
-            self.read.extend(self.peer.read_up_to(most));
-        }
+    /// Reads what has come, up to `most` bytes; how many that were.
+    pub(crate) fn read(&mut self, most: usize) -> usize {
+        let bytes = if self.gone { Vec::new() } else { self.peer.read_up_to(most) };
+        self.read.extend(&bytes);
+        bytes.len()
     }
 
     pub(crate) fn finish(&mut self) {

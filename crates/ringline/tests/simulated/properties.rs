@@ -37,6 +37,14 @@ fn runs_with_large_messages_end_well() {
 }
 
 #[test]
+fn runs_whose_last_bytes_are_sent_or_dropped_by_a_driver_that_waits_end_well() {
+    // Nothing ends the wait behind a send that was taken whole.
+    run(Setup::CALM.large(), 97);
+    // A connection that is closing drops 45,275 bytes that come one by one.
+    run(Setup::CALM.large(), 3148);
+}
+
+#[test]
 fn runs_that_use_one_slot_again_and_again_end_well() {
     for_seeds(Setup::CALM.crowded(), 200, run);
     for_seeds(Setup::STORM.crowded(), 200, run);
