@@ -14,6 +14,7 @@ import {
   NvmeOp,
   ParseResult,
   type Server,
+  type WorkerMetrics,
 } from 'ringline'
 import * as words from '../dist/protocol.js'
 import { allocAligned, FakePort } from './fake-port.js'
@@ -158,6 +159,36 @@ test.serial('usage counts what is in use, and goes back to where it was', async 
   await sent[0].released
   await until(() => conn.bufferedAmount === 0)
   t.deepEqual(await run((driver) => driver.usage()), before)
+})
+
+test.serial('metrics count enters, completions, doorbells and calls of JavaScript per request', async (t) => {
+  const REQUESTS = 100
+  const { conn, socket, run } = await inNotify(t)
+  const before = await run((driver) => driver.metrics())
+  for (let request = 0; request < REQUESTS; request += 1) {
+    const answer = readBytes(socket, 7)
+    conn.sendNowait('request')
+    await answer
+  }
+  socket.write('that is all')
+  await until(() => conn.bufferedAmount === 0)
+  // What a worker has done is seen when it has looked for something to tell, as it does when it is notified.
+  const done = (from: WorkerMetrics, to: WorkerMetrics, name: keyof WorkerMetrics): number => to[name] - from[name]
+  const after = await run((driver) => driver.metrics())
+  t.is(done(before, after, 'sends'), REQUESTS)
+  t.is(done(before, after, 'bytesSent'), 7 * REQUESTS)
+  t.is(done(before, after, 'bytesReceived'), 11)
+  for (const name of ['enters', 'completions', 'doorbells', 'batches'] as const)
+    t.true(
+      done(before, after, name) > 0 && done(before, after, name) <= 3 * REQUESTS,
+      `${name} ${done(before, after, name)}`,
+    )
+  t.true(Object.values(after).every(Number.isSafeInteger), JSON.stringify(after))
+  const later = await run((driver) => driver.metrics())
+  t.true(
+    Object.entries(after).every(([name, count]) => later[name as keyof WorkerMetrics] >= count),
+    'no count goes back',
+  )
 })
 
 test.serial('requestShutdown ends the server', async (t) => {

@@ -101,6 +101,10 @@ export class FakePort implements NativePort {
   }
   wakeEnvironment(): void {}
 
+  metrics(): never {
+    throw new Error('a stand-in has no worker that could have done anything')
+  }
+
   notify(): void {
     this.post(words.NOTIFY)
   }

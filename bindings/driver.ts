@@ -10,6 +10,7 @@ import { CLOSED } from './connection-flags.js'
 import { type DirectIoFile, type DirectIoOpenOptions, requireFile } from './direct-io.js'
 import type { Dispatcher } from './dispatcher.js'
 import { invalidArgument, invalidConnection, isInstance } from './errors.js'
+import { metricsOf, type WorkerMetrics } from './metrics.js'
 import { type NvmeDevice, requireDevice } from './nvme.js'
 import type { ChainBuilder } from './send-chain.js'
 import type { SendData } from './send-data.js'
@@ -47,6 +48,11 @@ export class DriverCtx {
   /** What this worker has in use. */
   usage(): WorkerUsage {
     return usageOf(this.dispatcher)
+  }
+
+  /** What this worker has done since it started. */
+  metrics(): WorkerMetrics {
+    return metricsOf(this.dispatcher)
   }
 
   /** As {@link ConnCtx.sendNowait}, with the same errors. */

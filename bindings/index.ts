@@ -81,6 +81,7 @@ export type { GuardedSend } from './guards.js'
 export type { AsyncEventHandler, HandlerClass } from './handler.js'
 export type { ParseFunction, ReceiveOptions } from './inbound.js'
 export { allocAligned, allocGuard, type GuardBuffer, MemoryRegion } from './memory.js'
+export type { WorkerMetrics } from './metrics.js'
 export {
   type NvmeCompletion,
   type NvmeConfig,

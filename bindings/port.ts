@@ -6,6 +6,7 @@
  * at the end of the microtask turn. Until then the newest record of a connection may still be changed, which is what corking lives on.
  */
 
+import type { WorkerMetrics } from './metrics.js'
 import * as words from './protocol.js'
 
 /** What the native library gives for one attached worker. */
@@ -27,6 +28,8 @@ export interface NativePort {
   slabGeneration(slab: number): number
   /** A copy of received bytes, for when the ArrayBuffer of their slab was detached by its user. */
   copySlab(slab: number, offset: number, length: number): Uint8Array | ArrayBuffer
+  /** What the worker has done. */
+  metrics(): WorkerMetrics
   connect(request: number, ip: string, port: number, timeoutMs: number): void
   cancelConnect(request: number): void
   /** Opens a file past the page cache; FILE_OPENED or FILE_OPEN_FAILED answers. */

@@ -32,6 +32,8 @@ export declare class Port {
   cancelConnect(request: number): void
   /** Makes the worker answer with NOTIFY. */
   notify(): void
+  /** What the worker has done, as it was when it last looked for something to tell. */
+  metrics(): WorkerMetrics
   /** Keeps the environment alive while the worker runs. At first it does not. */
   ref(): void
   /** Lets the environment end although the worker runs. */
@@ -233,3 +235,26 @@ export declare function udpAddresses(cluster: number): Array<BoundAddress>
 
 /** The version of the native library, which equals the version of the npm package it was built for. */
 export declare function version(): string
+
+/** What a worker has done since it started. Each of these numbers is exact up to 2^53. */
+export interface WorkerMetrics {
+  enters: number
+  completions: number
+  doorbells: number
+  chunks: number
+  bytesReceived: number
+  sends: number
+  zeroCopySends: number
+  zeroCopyCopied: number
+  bytesSent: number
+  bufferShortages: number
+  accepted: number
+  refused: number
+  acceptErrors: number
+  datagramsReceived: number
+  datagramsSent: number
+  datagramErrors: number
+  fixedTransfers: number
+  staleCompletions: number
+  batches: number
+}

@@ -32,6 +32,7 @@ mod lent;
 mod libuv;
 mod mailbox;
 mod memory;
+mod metrics;
 mod pipes;
 mod plan;
 mod port;

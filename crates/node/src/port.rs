@@ -10,7 +10,8 @@ use napi_derive::napi;
 use crate::environment::{Attachment, Started};
 use crate::errors::Failure;
 use crate::mailbox::{Letter, Mailbox};
-use crate::shared_memory::Part;
+use crate::metrics::WorkerMetrics;
+use crate::shared_memory::{Part, SharedMemory};
 use crate::slabs::{NotOffered, OfferedSlabs};
 use crate::{addresses, external_memory, wake_function};
 
@@ -19,6 +20,7 @@ use crate::{addresses, external_memory, wake_function};
 #[napi]
 pub struct Port {
     pub(crate) mailbox: Arc<Mailbox>,
+    memory: Arc<SharedMemory>,
     offers: OfferedSlabs,
     pub(crate) attachment: Attachment,
 }
@@ -28,7 +30,7 @@ impl Port {
     pub(crate) fn create<'env>(env: &'env Env, started: &Started) -> Result<ClassInstance<'env, Self>> {
         let Started { memory, send_memory, offers, mailbox, attachment } = started;
         let (mailbox, offers, attachment) = (Arc::clone(mailbox), offers.clone(), attachment.clone());
-        let instance = Self { mailbox, offers, attachment }.into_instance(env)?;
+        let instance = Self { mailbox, memory: Arc::clone(memory), offers, attachment }.into_instance(env)?;
         let mut object = instance.as_object(env);
         object.set("ring", wake_function::create(env, Arc::clone(&started.mailbox))?)?;
         for (name, part) in [
@@ -108,6 +110,12 @@ impl Port {
     #[napi]
     pub fn notify(&self) {
         self.mailbox.post(Letter::Notify);
+    }
+
+    /// What the worker has done, as it was when it last looked for something to tell.
+    #[napi]
+    pub fn metrics(&self) -> WorkerMetrics {
+        self.memory.metrics.load()
     }
 
     /// Keeps the environment alive while the worker runs. At first it does not.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use ringline_ring::{Region, page_size};
 
+use crate::metrics::SharedMetrics;
 use crate::protocol::size::{COMPLETION_RING_RECORDS, CONTROL_WORDS, RECORD_WORDS, SUBMISSION_RING_RECORDS};
 
 #[cfg(target_endian = "big")]
@@ -44,6 +45,8 @@ pub(crate) struct SharedMemory {
     /// Offset and length in bytes of each part, in the order of [`Part`].
     parts: [(usize, usize); Part::COUNT],
     free_slots: u32,
+    /// Counters, which have no place in the mapping: JavaScript asks for them by a call.
+    pub(crate) metrics: SharedMetrics,
 }
 
 impl SharedMemory {
@@ -67,7 +70,7 @@ impl SharedMemory {
             end = (start + len).next_multiple_of(page_size());
             (start, len)
         });
-        Ok(Arc::new(Self { region: Region::new(end)?, parts, free_slots }))
+        Ok(Arc::new(Self { region: Region::new(end)?, parts, free_slots, metrics: SharedMetrics::default() }))
     }
 
     /// Entries of the ring of freed send slots: a power of two, and room for all slots.

@@ -234,6 +234,8 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
         self.bridge.deliver(&mut self.driver);
         // Behind the events of the turn that accepted them, but before this thread may block: nothing would wake it for them.
         self.adopt_waiting();
+        // Whoever is told of something finds it counted.
+        self.memory.metrics.store(&self.driver.metrics());
         self.publish();
     }
 
@@ -346,6 +348,7 @@ impl<K: Kernel, S: Sleeper> Worker<K, S> {
     #[inline]
     fn publish(&mut self) {
         if self.bridge.publish() {
+            self.memory.metrics.count_batch();
             self.sleeper.ring();
         }
     }

@@ -148,6 +148,7 @@ members! { MEMBERS:
     DriverCtx::send_to(ctx: &mut DriverCtx<'_>, udp: UdpToken, peer: SocketAddr, data: Bytes);
     DriverCtx::request_shutdown(ctx: &mut DriverCtx<'_>);
     DriverCtx::usage(ctx: &DriverCtx<'_>);
+    DriverCtx::metrics(ctx: &DriverCtx<'_>);
     DriverCtx::open_direct_io_file(ctx: &mut DriverCtx<'_>, path: &Path, options: DirectIoOptions);
     DriverCtx::direct_io_read(ctx: &mut DriverCtx<'_>, file: DirectIoFile, offset: u64, buffer: AlignedBuffer);
     DriverCtx::direct_io_write(ctx: &mut DriverCtx<'_>, file: DirectIoFile, offset: u64, buffer: AlignedBuffer);

@@ -174,6 +174,27 @@ fn connect_and_connect_with_timeout_make_connections_with_tasks() {
 }
 
 #[test]
+fn metrics_count_enters_completions_and_doorbells_per_request() {
+    const REQUESTS: u64 = 100;
+    let notified = Notified::start();
+    let (mut peer, _) = notified.client();
+    let before = notified.run(|ctx| ctx.metrics());
+    for _ in 0..REQUESTS {
+        peer.write_all(b"request").unwrap();
+        assert_eq!(read_exactly(&mut peer, 7), b"request");
+    }
+    let after = notified.run(|ctx| ctx.metrics());
+    assert_eq!((after.chunks - before.chunks, after.bytes_received - before.bytes_received), (REQUESTS, 7 * REQUESTS));
+    assert_eq!((after.sends - before.sends, after.bytes_sent - before.bytes_sent), (REQUESTS, 7 * REQUESTS));
+    // One enter per request, and what the second notification took.
+    let enters = after.enters - before.enters;
+    assert!((REQUESTS..REQUESTS + REQUESTS / 10).contains(&enters), "{enters} enters");
+    let completions = after.completions - before.completions;
+    assert!((REQUESTS..REQUESTS + REQUESTS / 10).contains(&completions), "{completions} completions");
+    assert_eq!(after.doorbells - before.doorbells, 1, "only the second notification rang");
+}
+
+#[test]
 fn usage_counts_what_is_in_use() {
     let notified = Notified::start();
     let (_stream, _) = notified.client();

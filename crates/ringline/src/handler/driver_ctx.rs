@@ -4,9 +4,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::driver::{ConnToken, UdpToken};
+use crate::driver::{ConnToken, Metrics, UdpToken};
 use crate::runtime::{self, ConnCtx, with_worker};
-use crate::{ChainBuilder, Error, SendBuilder, UdpSendError, WorkerUsage, request_shutdown, worker_usage};
+use crate::{
+    ChainBuilder, Error, SendBuilder, UdpSendError, WorkerUsage, request_shutdown, worker_metrics, worker_usage,
+};
 
 /// The worker, for the time of an [`on_tick`](crate::AsyncEventHandler::on_tick) or
 /// [`on_notify`](crate::AsyncEventHandler::on_notify). Connections are named by their tokens; a stale token is refused.
@@ -101,6 +103,12 @@ impl<'a> DriverCtx<'a> {
     pub fn usage(&self) -> WorkerUsage {
         // A `DriverCtx` exists only during a worker's turn.
         worker_usage().unwrap_or_default()
+    }
+
+    /// What the worker has done since it started.
+    pub fn metrics(&self) -> Metrics {
+        // As above.
+        worker_metrics().unwrap_or_default()
     }
 
     /// Copies a datagram and queues it; see [`UdpCtx::send_to`](crate::UdpCtx::send_to).
