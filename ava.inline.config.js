@@ -10,6 +10,7 @@ const specs = [
   'connections',
   'direct-io',
   'driver-ctx',
+  'dropped',
   'guards',
   'hostile-input',
   'leaks',

@@ -21,7 +21,7 @@ function files(): { port: FakePort; files: Volumes; submit: () => Promise<number
       const [place, view] = [undefined, undefined]
       files.submit(
         { kind: words.FILE_FSYNC, slot, generation, place, view, count, position, syscall: 'fsync' },
-        { resolve, reject },
+        { promise: undefined, resolve, reject },
       )
     })
   return { port, files, submit }

@@ -9,6 +9,7 @@ import type { Dispatcher } from './dispatcher.js'
 import { fromRecord, invalidArgument, RinglineError } from './errors.js'
 import { madeFor } from './made-for.js'
 import { systemError } from './runtime-errors.js'
+import { attempt, rejectQuietly, type Settleable, settleable } from './settling.js'
 import { isAborted, onAbort, reasonOf, signalOf } from './signal.js'
 
 /** Options of the connecting functions. */
@@ -17,10 +18,8 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal
 }
 
-interface Request {
+interface Request extends Settleable<ConnCtx> {
   address: SocketAddress
-  resolve: (conn: ConnCtx) => void
-  reject: (error: unknown) => void
   signal: AbortSignal | undefined
   unlisten: (() => void) | undefined
 }
@@ -56,14 +55,14 @@ export class Connector {
 
   /** Makes a connection; a `timeoutMs` of 0 is none. */
   connect(input: AddressInput, timeoutMs: number, options: ConnectOptions | undefined): Promise<ConnCtx> {
-    return new Promise<ConnCtx>((resolve, reject) => {
+    return attempt(() => {
       const address = parseAddress(input)
       const signal = signalOf(options)
       if (isAborted(signal)) throw reasonOf(signal)
       if (this.dispatcher.isStopped) throw stopped()
       const id = this.nextRequest
       this.nextRequest = (this.nextRequest + 1) & 0x7fffffff
-      const request: Request = { address, resolve, reject, signal, unlisten: undefined }
+      const request: Request = { ...settleable<ConnCtx>(), address, signal, unlisten: undefined }
       try {
         this.dispatcher.port.native.connect(id, address.address, address.port, timeoutMs)
       } catch (error) {
@@ -71,6 +70,7 @@ export class Connector {
       }
       this.requests.set(id, request)
       request.unlisten = onAbort(signal, (reason) => this.giveUp(id, request, reason))
+      return request.promise
     })
   }
 
@@ -89,14 +89,14 @@ export class Connector {
     if (request === undefined) return
     const { address, port } = request.address
     // One that its user gives up is taken before; those that are cancelled here are cancelled by a worker that ends.
-    if (errno === ECANCELED) request.reject(stopped())
+    if (errno === ECANCELED) rejectQuietly(request, stopped())
     else if (errno === 0) request.reject(limitReached(address, port))
     else request.reject(systemError(errno, 'connect', { address, port }))
   }
 
   /** The worker has ended: nothing will be connected any more. */
   stop(): void {
-    for (const id of [...this.requests.keys()]) this.take(id)?.reject(stopped())
+    for (const id of [...this.requests.keys()]) rejectQuietly(this.take(id)!, stopped())
   }
 
   private take(id: number): Request | undefined {

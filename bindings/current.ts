@@ -7,6 +7,7 @@ import type { ConnectOptions } from './connect.js'
 import type { ConnCtx } from './connection.js'
 import type { Dispatcher } from './dispatcher.js'
 import { RinglineError } from './errors.js'
+import { attempt } from './settling.js'
 import type { TaskId } from './task-id.js'
 import type { Task } from './tasks.js'
 
@@ -63,8 +64,8 @@ export function currentWorker(wanted: string): Dispatcher {
  * `ERR_RINGLINE_CONNECTION_LIMIT_REACHED` when `maxConnections` are open, `ERR_RINGLINE_NO_RUNTIME`,
  * `ERR_RINGLINE_WORKER_STOPPED` when the worker ends meanwhile, or the signal's reason
  */
-export async function connect(address: AddressInput, options?: ConnectOptions): Promise<ConnCtx> {
-  return await currentWorker('connect').connector.connect(address, 0, options)
+export function connect(address: AddressInput, options?: ConnectOptions): Promise<ConnCtx> {
+  return attempt(() => currentWorker('connect').connector.connect(address, 0, options))
 }
 
 /**
@@ -73,12 +74,12 @@ export async function connect(address: AddressInput, options?: ConnectOptions): 
  * @param timeoutMs - milliseconds, above 0, fractions allowed
  * @throws (as a rejection) the errors of {@link connect}; a system error `ETIMEDOUT` when time is up
  */
-export async function connectWithTimeout(
+export function connectWithTimeout(
   address: AddressInput,
   timeoutMs: number,
   options?: ConnectOptions,
 ): Promise<ConnCtx> {
-  return await currentWorker('connectWithTimeout').connector.connectWithTimeout(address, timeoutMs, options)
+  return attempt(() => currentWorker('connectWithTimeout').connector.connectWithTimeout(address, timeoutMs, options))
 }
 
 /**

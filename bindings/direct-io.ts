@@ -11,6 +11,7 @@ import { type Place, placeOf } from './memory.js'
 import { inspect } from './node-util.js'
 import { FILE_FSYNC, FILE_READ, FILE_WRITE } from './protocol.js'
 import { bytesOf } from './send-data.js'
+import { attempt, settleable } from './settling.js'
 import { isAborted, onAbort, reasonOf, requireOptions, signalOf } from './signal.js'
 
 /** What direct I/O may take of a worker. */
@@ -117,7 +118,7 @@ export class DirectIoFile {
     if (typeof path !== 'string' || path.includes('\0'))
       throw invalidArgument('path', 'a path without a zero byte', path)
     const opened = (facts: Facts): void => outcome.resolve(new DirectIoFile(volumes, facts, path, readOnly))
-    return volumes.open(path, { resolve: opened, reject: outcome.reject }, (request) =>
+    return volumes.open(path, { ...outcome, resolve: opened }, (request) =>
       volumes.native.openFile?.(request, path, readOnly, create),
     )
   }
@@ -165,9 +166,9 @@ export class DirectIoFile {
    *
    * @throws (as a rejection) a system error; `ERR_RINGLINE_INVALID_FILE`; `ERR_RINGLINE_OPERATION_LIMIT_REACHED`
    */
-  async fsync(options?: DiskOptions): Promise<void> {
+  fsync(options?: DiskOptions): Promise<void> {
     const operation = { op: 'fsync', offset: 0, buffer: undefined } as const
-    await waitFor(options, (outcome) => this.begin(operation, outcome))
+    return waitFor(options, (outcome) => this.begin(operation, withoutValue(outcome)))
   }
 
   /** Closes the file once what is in flight on it has ended; resolves then. The second time it does nothing more. */
@@ -225,28 +226,36 @@ export function waitFor<T>(
   begin: (outcome: Outcome<T>) => unknown,
   giveUp?: () => void,
 ): Promise<T> {
-  return new Promise((resolve, reject) => {
+  return attempt(() => {
     const signal = signalOf(options)
+    const settle = settleable<T>()
     if (signal === undefined) {
-      begin({ resolve, reject })
-      return
+      begin(settle)
+      return settle.promise
     }
     if (isAborted(signal)) throw reasonOf(signal)
     begin({
+      promise: settle.promise,
       resolve(value) {
         unlisten()
-        resolve(value)
+        settle.resolve(value)
       },
       reject(error) {
         unlisten()
-        reject(error)
+        settle.reject(error)
       },
     })
     const unlisten = onAbort(signal, (reason) => {
       giveUp?.()
-      reject(reason)
+      settle.reject(reason)
     })
+    return settle.promise
   })
+}
+
+/** The outcome of what answers nothing but that it is done. */
+export function withoutValue({ promise, resolve, reject }: Outcome<void>): Outcome<number> {
+  return { promise, resolve: () => resolve(), reject }
 }
 
 /** The promise of a file or device that is being opened, and that a signal may give up. */
@@ -257,12 +266,12 @@ export function waitForOpen<T extends { close(): unknown }>(
 ): Promise<T> {
   const signal = signalOf(options)
   let request = 0
-  const beginFor = ({ resolve, reject }: Outcome<T>): void => {
+  const beginFor = ({ promise, resolve, reject }: Outcome<T>): void => {
     const opened = (made: T): void => {
       madeFor(signal, made)
       resolve(made)
     }
-    request = begin({ resolve: opened, reject })
+    request = begin({ promise, resolve: opened, reject })
   }
   return waitFor(options, beginFor, () => volumes.cancelOpen(request))
 }
@@ -275,34 +284,36 @@ export function waitForOpen<T extends { close(): unknown }>(
  * `ERR_RINGLINE_NOT_ENABLED` without `directIo` in the configuration; `ERR_RINGLINE_FILE_LIMIT_REACHED` when `maxFiles` are open;
  * `ERR_RINGLINE_NO_RUNTIME`; or the signal's reason
  */
-export async function openDirectIoFile(path: string, options?: DirectIoOpenOptions): Promise<DirectIoFile> {
-  const { files } = currentWorker('openDirectIoFile').storage
-  return await waitForOpen<DirectIoFile>(files, options, (outcome) =>
-    DirectIoFile.begin(files, path, options ?? {}, outcome),
-  )
+export function openDirectIoFile(path: string, options?: DirectIoOpenOptions): Promise<DirectIoFile> {
+  return attempt(() => {
+    const { files } = currentWorker('openDirectIoFile').storage
+    return waitForOpen<DirectIoFile>(files, options, (outcome) =>
+      DirectIoFile.begin(files, path, options ?? {}, outcome),
+    )
+  })
 }
 
 /** As {@link DirectIoFile.read}. */
-export async function directIoRead(
+export function directIoRead(
   file: DirectIoFile,
   offset: number,
   buffer: NodeJS.ArrayBufferView,
   options?: DiskOptions,
 ): Promise<number> {
-  return requireFile(file).read(offset, buffer, options)
+  return attempt(() => requireFile(file).read(offset, buffer, options))
 }
 
 /** As {@link DirectIoFile.write}. */
-export async function directIoWrite(
+export function directIoWrite(
   file: DirectIoFile,
   offset: number,
   buffer: NodeJS.ArrayBufferView,
   options?: DiskOptions,
 ): Promise<number> {
-  return requireFile(file).write(offset, buffer, options)
+  return attempt(() => requireFile(file).write(offset, buffer, options))
 }
 
 /** As {@link DirectIoFile.fsync}. */
-export async function directIoFsync(file: DirectIoFile, options?: DiskOptions): Promise<void> {
-  return requireFile(file).fsync(options)
+export function directIoFsync(file: DirectIoFile, options?: DiskOptions): Promise<void> {
+  return attempt(() => requireFile(file).fsync(options))
 }

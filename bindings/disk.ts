@@ -18,6 +18,7 @@ import {
   REFUSED_TOO_MANY_OPERATIONS,
 } from './protocol.js'
 import { systemError } from './runtime-errors.js'
+import { markHandled } from './settling.js'
 
 /** Fewer operations than this go to the worker at the end of the turn, like everything else. */
 const AHEAD_MIN = 4
@@ -48,6 +49,8 @@ export interface Facts {
 
 /** Where an operation reports. Exactly one of the two is called, once. */
 export interface Outcome<T> {
+  /** What a caller was given to await, if one was. */
+  readonly promise: Promise<unknown> | undefined
   resolve(value: T): void
   reject(error: unknown): void
 }
@@ -198,7 +201,10 @@ export class Volumes {
     this.openings.clear()
     this.operations.length = 0
     this.inFlight = 0
-    for (const outcome of pending) outcome?.reject(this.stoppedError())
+    for (const outcome of pending) {
+      if (outcome?.promise !== undefined) markHandled(outcome.promise)
+      outcome?.reject(this.stoppedError())
+    }
     for (const resolve of this.closing.values()) resolve()
     this.closing.clear()
   }

@@ -23,7 +23,7 @@ import { Pipes } from './pipe.js'
 import { type NativePort, Port } from './port.js'
 import * as words from './protocol.js'
 import { reportFailure } from './report.js'
-import { isInvalidConnection, systemError } from './runtime-errors.js'
+import { isInvalidConnection, isWorkerEnd, systemError } from './runtime-errors.js'
 import { Slabs } from './slabs.js'
 import { isStorage, Storage } from './storage.js'
 import { Tasks } from './tasks.js'
@@ -473,6 +473,8 @@ export class Dispatcher {
   }
 
   private report(thrown: unknown, conn: ConnCtx | undefined): Error {
+    // What a handler gives up because its worker has ended has not failed.
+    if (this.isStopped && isWorkerEnd(thrown)) return thrown
     return reportFailure(this.handler, thrown, conn)
   }
 

@@ -4,6 +4,7 @@
 
 import { RinglineError } from './errors.js'
 import type { OwnedMemory } from './memory.js'
+import { rejectedQuietly, rejectQuietly, type Settleable, settleable } from './settling.js'
 
 /** The promise of a zero-copy send: the number of bytes, when the kernel has taken all of them. */
 export interface GuardedSend extends Promise<number> {
@@ -19,20 +20,14 @@ export interface GuardedSend extends Promise<number> {
 export class Release {
   private left = 0
   private failure: Error | undefined
-  private settle: ((failure: Error | undefined) => void) | undefined
+  private waiting: Settleable<void> | undefined
 
   /** Resolves when all of them are released. */
   get promise(): Promise<void> {
-    if (this.failure !== undefined) return Promise.reject(this.failure)
+    if (this.failure !== undefined) return rejectedQuietly(this.failure)
     if (this.left === 0) return Promise.resolve()
-    const before = this.settle
-    return new Promise((resolve, reject) => {
-      this.settle = (failure) => {
-        before?.(failure)
-        if (failure === undefined) resolve()
-        else reject(failure)
-      }
-    })
+    this.waiting ??= settleable()
+    return this.waiting.promise
   }
 
   add(): void {
@@ -42,7 +37,9 @@ export class Release {
   remove(failure: Error | undefined): void {
     this.left -= 1
     this.failure ??= failure
-    if (this.left === 0) this.settle?.(this.failure)
+    if (this.left > 0 || this.waiting === undefined) return
+    if (this.failure === undefined) this.waiting.resolve()
+    else rejectQuietly(this.waiting, this.failure)
   }
 }
 

@@ -9,6 +9,7 @@ import { fromRecord, invalidArgument, type RinglineError } from './errors.js'
 import { FastBuffer } from './fast-buffer.js'
 import { loadNative } from './native/load.js'
 import { bufferOf, byteLengthOf, byteOffsetOf, bytesOf } from './send-data.js'
+import { rejectedQuietly, rejectQuietly, type Settleable, settleable } from './settling.js'
 
 /** The most bytes of one piece of such memory: 2^30, the kernel's limit for a registered region. */
 const BYTES_MAX = 2 ** 30
@@ -28,18 +29,12 @@ export interface GuardBuffer extends Buffer {
   readonly released: Promise<void>
 }
 
-interface Waiting {
-  promise: Promise<void>
-  resolve: () => void
-  reject: (error: Error) => void
-}
-
 /** One piece of such memory, as commands name it. */
 export class OwnedMemory {
   readonly id: number
   private sends = 0
   private failure: RinglineError | undefined
-  private waiting: Waiting | undefined
+  private waiting: Settleable<void> | undefined
 
   constructor(id: number) {
     this.id = id
@@ -47,13 +42,9 @@ export class OwnedMemory {
 
   /** See {@link GuardBuffer.released}. */
   get released(): Promise<void> {
-    if (this.failure !== undefined) return Promise.reject(this.failure)
+    if (this.failure !== undefined) return rejectedQuietly(this.failure)
     if (this.sends === 0) return Promise.resolve()
-    if (this.waiting === undefined) {
-      const waiting = {} as Waiting
-      waiting.promise = new Promise((resolve, reject) => Object.assign(waiting, { resolve, reject }))
-      this.waiting = waiting
-    }
+    this.waiting ??= settleable()
     return this.waiting.promise
   }
 
@@ -73,8 +64,7 @@ export class OwnedMemory {
   /** A worker has ended with a send of it in flight: nobody will tell when the kernel has finished. */
   lost(error: RinglineError): void {
     this.failure = error
-    this.waiting?.promise.catch(() => {})
-    this.waiting?.reject(error)
+    if (this.waiting !== undefined) rejectQuietly(this.waiting, error)
     this.waiting = undefined
   }
 }

@@ -3,12 +3,13 @@
  */
 
 import { currentWorker } from './current.js'
-import { type DiskOptions, requirePlace, waitFor, waitForOpen } from './direct-io.js'
+import { type DiskOptions, requirePlace, waitFor, waitForOpen, withoutValue } from './direct-io.js'
 import type { Facts, Outcome, Volumes } from './disk.js'
 import { invalidArgument, isInstance, type RinglineError } from './errors.js'
 import { inspect } from './node-util.js'
 import { DEVICE_FLUSH, DEVICE_READ, DEVICE_WRITE } from './protocol.js'
 import { bytesOf } from './send-data.js'
+import { attempt } from './settling.js'
 
 /** What NVMe commands may take of a worker. A worker with NVMe has a ring with entries twice as large. */
 export interface NvmeConfig {
@@ -83,7 +84,7 @@ export class NvmeDevice {
       throw invalidArgument('namespace', 'the number of a namespace, from 1 on', namespace)
     }
     const opened = (facts: Facts): void => outcome.resolve(new NvmeDevice(volumes, facts, path))
-    return volumes.open(path, { resolve: opened, reject: outcome.reject }, (request) =>
+    return volumes.open(path, { ...outcome, resolve: opened }, (request) =>
       volumes.native.openDevice?.(request, path, namespace),
     )
   }
@@ -123,9 +124,9 @@ export class NvmeDevice {
   }
 
   /** Makes durable what was written. Writes that have not ended may or may not be included: await them first. */
-  async flush(options?: DiskOptions): Promise<void> {
+  flush(options?: DiskOptions): Promise<void> {
     const command = { op: 'flush', lba: 0, numBlocks: 0, buffer: undefined } as const
-    await waitFor(options, (outcome) => this.begin(command, outcome))
+    return waitFor(options, (outcome) => this.begin(command, withoutValue(outcome)))
   }
 
   /** Closes the device once what is in flight on it has ended; resolves then. */
@@ -169,36 +170,36 @@ export function requireDevice(device: unknown): NvmeDevice {
  * namespace; RinglineError `ERR_RINGLINE_NOT_ENABLED` without `nvme` in the configuration; `ERR_RINGLINE_DEVICE_LIMIT_REACHED` when
  * `maxDevices` are open; `ERR_RINGLINE_NO_RUNTIME`; or the signal's reason
  */
-export async function openNvmeDevice(path: string, namespace: number, options?: NvmeOpenOptions): Promise<NvmeDevice> {
-  const { devices } = currentWorker('openNvmeDevice').storage
-  return await waitForOpen<NvmeDevice>(devices, options, (outcome) =>
-    NvmeDevice.begin(devices, path, namespace, outcome),
-  )
+export function openNvmeDevice(path: string, namespace: number, options?: NvmeOpenOptions): Promise<NvmeDevice> {
+  return attempt(() => {
+    const { devices } = currentWorker('openNvmeDevice').storage
+    return waitForOpen<NvmeDevice>(devices, options, (outcome) => NvmeDevice.begin(devices, path, namespace, outcome))
+  })
 }
 
 /** As {@link NvmeDevice.read}. */
-export async function nvmeRead(
+export function nvmeRead(
   device: NvmeDevice,
   lba: number,
   numBlocks: number,
   buffer: NodeJS.ArrayBufferView,
   options?: DiskOptions,
 ): Promise<number> {
-  return requireDevice(device).read(lba, numBlocks, buffer, options)
+  return attempt(() => requireDevice(device).read(lba, numBlocks, buffer, options))
 }
 
 /** As {@link NvmeDevice.write}. */
-export async function nvmeWrite(
+export function nvmeWrite(
   device: NvmeDevice,
   lba: number,
   numBlocks: number,
   buffer: NodeJS.ArrayBufferView,
   options?: DiskOptions,
 ): Promise<number> {
-  return requireDevice(device).write(lba, numBlocks, buffer, options)
+  return attempt(() => requireDevice(device).write(lba, numBlocks, buffer, options))
 }
 
 /** As {@link NvmeDevice.flush}. */
-export async function nvmeFlush(device: NvmeDevice, options?: DiskOptions): Promise<void> {
-  return requireDevice(device).flush(options)
+export function nvmeFlush(device: NvmeDevice, options?: DiskOptions): Promise<void> {
+  return attempt(() => requireDevice(device).flush(options))
 }

@@ -13,6 +13,7 @@ import { bufferOf, byteLengthOf, byteOffsetOf, bytesOf, requireAttached, type Se
 import { SendPool } from './send-pool.js'
 import { SendQueue } from './send-queue.js'
 import { Sending } from './sending.js'
+import { rejectedQuietly } from './settling.js'
 import type { SlabName } from './slabs.js'
 
 /** Unsent bytes of a connection above which it is owed an `onDrain`. */
@@ -416,11 +417,4 @@ export class Outbound {
     }
     return new RinglineError('ERR_RINGLINE_WRITE_AFTER_SHUTDOWN', 'nothing was sent: shutdownWrite() was called before')
   }
-}
-
-/** A rejection that nobody has to handle: a connection that ends while data is sent is not a mistake of the program. */
-function rejectedQuietly(error: Error): Promise<never> {
-  const promise = Promise.reject(error)
-  promise.catch(() => {})
-  return promise
 }

@@ -9,6 +9,7 @@ import type { Dispatcher } from './dispatcher.js'
 import { invalidArgument, invalidConnection, isInstance, RinglineError } from './errors.js'
 import * as words from './protocol.js'
 import { systemError } from './runtime-errors.js'
+import { markHandled, settleable } from './settling.js'
 import { isAborted, onAbort, reasonOf, signalOf } from './signal.js'
 
 /** Options of {@link ConnCtx.pipe}. */
@@ -33,9 +34,7 @@ class Pipe implements Piping {
   readonly key: number
   readonly from: ConnCtx
   readonly to: ConnCtx
-  readonly promise: Promise<number>
-  private resolve!: (moved: number) => void
-  private reject!: (reason: unknown) => void
+  private readonly done = settleable<number>()
   private moved = 0
   private stopped: { reason: unknown } | undefined = undefined
   private unlisten: (() => void) | undefined = undefined
@@ -44,13 +43,13 @@ class Pipe implements Piping {
     this.key = key
     this.from = from
     this.to = to
-    this.promise = new Promise((resolve, reject) => {
-      this.resolve = resolve
-      this.reject = reject
-    })
     // That a connection breaks is not a mistake of the program, which may have more than one way to hear of it.
-    this.promise.catch(() => {})
+    markHandled(this.promise)
     this.unlisten = onAbort(signal, (reason) => this.stop(reason))
+  }
+
+  get promise(): Promise<number> {
+    return this.done.promise
   }
 
   pass(chunk: Buffer): void {
@@ -78,8 +77,8 @@ class Pipe implements Piping {
   /** Settles the promise: with the bytes moved, or the reason why not all were. */
   settle(failed: { reason: unknown } | undefined): void {
     this.unlisten?.()
-    if (failed === undefined) this.resolve(this.moved)
-    else this.reject(failed.reason)
+    if (failed === undefined) this.done.resolve(this.moved)
+    else this.done.reject(failed.reason)
   }
 }
 

@@ -48,6 +48,13 @@ export function toRecord(error: unknown): ErrorRecord {
 }
 
 /** True for what {@link invalidConnection} makes; asked of anything that was thrown, whose prototype may be a trap. */
-export function isInvalidConnection(thrown: unknown): boolean {
+export function isInvalidConnection(thrown: unknown): thrown is Error {
   return types.isNativeError(thrown) && (thrown as ErrorRecord).code === 'ERR_RINGLINE_INVALID_CONNECTION'
+}
+
+/** Whether this tells that something was given up, or not begun, because its worker has ended. */
+export function isWorkerEnd(thrown: unknown): thrown is Error {
+  if (!types.isNativeError(thrown)) return false
+  const { code } = thrown as ErrorRecord
+  return code === 'ERR_RINGLINE_WORKER_STOPPED' || code === 'ERR_RINGLINE_NO_RUNTIME'
 }

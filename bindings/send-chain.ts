@@ -9,7 +9,7 @@ import { type GuardedSend, guardedSend, Release } from './guards.js'
 import { types } from './node-util.js'
 import { PIECES_PER_SEND_MAX } from './protocol.js'
 import type { SendData } from './send-data.js'
-import { attempt, type Checked, checkPart, queueParts, type SendPart, settled } from './send-parts.js'
+import { attemptSend, type Checked, checkPart, queueParts, type SendPart, settled } from './send-parts.js'
 
 /** Collects the links of a chain, in their order; see {@link ConnCtx.sendChain}. */
 export class ChainBuilder {
@@ -63,7 +63,7 @@ export class ChainBuilder {
 export function sendChain(conn: ConnCtx, add: (chain: ChainBuilder) => unknown): GuardedSend {
   const release = new Release()
   return guardedSend(
-    attempt(() => settled(conn, queueChain(conn, add, release))),
+    attemptSend(() => settled(conn, queueChain(conn, add, release))),
     release,
   )
 }

@@ -9,8 +9,10 @@ import { invalidArgument, isArray, RinglineError, untrusted } from './errors.js'
 import { type GuardedSend, guardedSend, Release } from './guards.js'
 import { type Place, placeOf } from './memory.js'
 import { CHAIN_END, LINK_END, WATCH } from './protocol.js'
+import { isInvalidConnection } from './runtime-errors.js'
 import { byteLengthOf, bytesOf, requireAttached, type SendData } from './send-data.js'
 import { Sending } from './sending.js'
+import { rejectedQuietly } from './settling.js'
 
 /** The most parts of one send of `conn.sendParts`. */
 export const MAX_IOVECS = 8
@@ -84,7 +86,7 @@ export class AsyncSendBuilder {
       throw new RinglineError('ERR_RINGLINE_INVALID_ARGUMENT', 'this send was submitted already: make a new one')
     }
     const release = new Release()
-    return guardedSend(attempt(submit), release)
+    return guardedSend(attemptSend(submit), release)
   }
 }
 
@@ -173,12 +175,10 @@ function requireGuards(needed: number, left: number, limit: number): void {
 }
 
 /** A throw as a rejection. That a connection ends while data is sent is not a mistake of the program, so nobody has to handle it. */
-export function attempt(submit: () => Promise<number>): Promise<number> {
+export function attemptSend(submit: () => Promise<number>): Promise<number> {
   try {
     return submit()
   } catch (error) {
-    const promise = Promise.reject(error)
-    if ((error as RinglineError).code === 'ERR_RINGLINE_INVALID_CONNECTION') promise.catch(() => {})
-    return promise
+    return isInvalidConnection(error) ? rejectedQuietly(error) : Promise.reject(error)
   }
 }

@@ -7,7 +7,7 @@ import { RinglineError } from './errors.js'
 import type { Outbound } from './outbound.js'
 import { WATCH } from './protocol.js'
 import { bufferOf, byteLengthOf, byteOffsetOf } from './send-data.js'
-import { makePending, type Pending, rejectQuietly } from './sending.js'
+import { rejectQuietly, type Settleable, settleable } from './settling.js'
 
 /** A send that waits for slots, or a command that has to come after such a send. */
 interface Waiting {
@@ -16,7 +16,7 @@ interface Waiting {
   bytes: Uint8Array | undefined
   length: number
   done: number
-  pending: Pending | undefined
+  pending: Settleable<number> | undefined
   command: number
   operand: number
   /** The connection has ended while this was in line: there is nothing left to do. */
@@ -39,7 +39,7 @@ export class SendQueue {
   /** Lines up a send; the data is read when its turn comes. */
   enqueue(conn: ConnCtx, bytes: Uint8Array): Promise<number> {
     const length = byteLengthOf(bytes)
-    const pending = makePending()
+    const pending = settleable<number>()
     this.push({ conn, bytes, length, done: 0, pending, command: 0, operand: 0, dropped: false })
     conn.sending!.waitingBytes += length
     return pending.promise

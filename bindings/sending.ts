@@ -2,15 +2,10 @@
  * Sends that wait for the kernel to take what was queued, in one line per connection. It owns that line and the promises in it.
  */
 
-/** A promise and its two functions. */
-export interface Pending {
-  promise: Promise<number>
-  resolve: (bytes: number) => void
-  reject: (error: Error) => void
-}
+import { rejectQuietly, type Settleable, settleable } from './settling.js'
 
 /** A promise that resolves when the kernel has taken everything up to a position of the connection's byte stream. */
-interface Watched extends Pending {
+interface Watched extends Settleable<number> {
   end: number
   total: number
 }
@@ -25,7 +20,7 @@ export class Sending {
   private watched: Watched[] = []
 
   /** A promise for the moment when the kernel has taken everything up to `end`. */
-  watch(end: number, total: number, pending: Pending = makePending()): Promise<number> {
+  watch(end: number, total: number, pending: Settleable<number> = settleable()): Promise<number> {
     this.watched.push({ ...pending, end, total })
     return pending.promise
   }
@@ -47,20 +42,4 @@ export class Sending {
     this.watched = []
     for (const pending of watched) rejectQuietly(pending, error)
   }
-}
-
-/** A promise that is settled by hand. */
-export function makePending(): Pending {
-  const pending = {} as Pending
-  pending.promise = new Promise<number>((resolve, reject) => {
-    pending.resolve = resolve
-    pending.reject = reject
-  })
-  return pending
-}
-
-/** Rejects a promise that nobody has to look at: a connection that ends while data is sent is not a mistake of the program. */
-export function rejectQuietly(pending: Pending, error: Error): void {
-  pending.promise.catch(() => {})
-  pending.reject(error)
 }

@@ -55,6 +55,10 @@ export class Server<Bound extends boolean = boolean> {
    * take two seconds at most, and drop what a peer has not taken by then; a zero-copy send to such a peer takes two more, for the kernel to
    * let go of its memory.
    *
+   * Promises of sleeps, connects, sends and the like that are pending then reject, most of them with `ERR_RINGLINE_WORKER_STOPPED`. That
+   * reaches whoever awaits them; one that was dropped does not end the process. A handler's method or a `spawn`ed task that gives up for it
+   * is not reported either. An async function of your own that awaits one and is dropped itself rejects as any other: spawn it, or catch.
+   *
    * @returns what {@link Server.closed} is
    */
   shutdown(): Promise<void> {

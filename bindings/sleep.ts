@@ -7,6 +7,7 @@ import { currentWorker } from './current.js'
 import { type Deadline, requireDeadline, requireDuration } from './deadline.js'
 import { Elapsed, invalidArgument } from './errors.js'
 import { giveBack } from './made-for.js'
+import { attempt, markHandled, rejectQuietly, settleable } from './settling.js'
 import { isAborted, onAbort, reasonOf, signalOf } from './signal.js'
 import type { Resolve } from './sleeper.js'
 import type { Timers } from './timers.js'
@@ -30,20 +31,12 @@ export type Cancelable<T> = (signal: AbortSignal) => T | PromiseLike<T>
  * reason
  */
 export function sleep(ms: number, options?: TimerOptions): Promise<void> {
-  try {
-    return trySleep(ms, options)
-  } catch (error) {
-    return Promise.reject(error)
-  }
+  return attempt(() => trySleep(ms, options))
 }
 
 /** As {@link sleep}, until a deadline. One that has passed is met as soon as the worker comes by. */
 export function sleepUntil(deadline: Deadline, options?: TimerOptions): Promise<void> {
-  try {
-    return trySleepUntil(deadline, options)
-  } catch (error) {
-    return Promise.reject(error)
-  }
+  return attempt(() => trySleepUntil(deadline, options))
 }
 
 /**
@@ -71,13 +64,13 @@ export function trySleepUntil(deadline: Deadline, options?: TimerOptions): Promi
  * @returns what the task answers
  * @throws (as a rejection) {@link Elapsed} when time is up; what the task throws; the errors of {@link sleep}
  */
-export async function timeout<T>(ms: number, task: Cancelable<T>, options?: TimerOptions): Promise<T> {
-  return await tryTimeout(ms, task, options)
+export function timeout<T>(ms: number, task: Cancelable<T>, options?: TimerOptions): Promise<T> {
+  return attempt(() => tryTimeout(ms, task, options))
 }
 
 /** As {@link timeout}, with a deadline. */
-export async function timeoutAt<T>(deadline: Deadline, task: Cancelable<T>, options?: TimerOptions): Promise<T> {
-  return await tryTimeoutAt(deadline, task, options)
+export function timeoutAt<T>(deadline: Deadline, task: Cancelable<T>, options?: TimerOptions): Promise<T> {
+  return attempt(() => tryTimeoutAt(deadline, task, options))
 }
 
 /**
@@ -104,27 +97,27 @@ const handOut = (resolve: Resolve): void => {
 function rest(timers: Timers, deadline: number, signal: AbortSignal | undefined): Promise<void> {
   if (signal !== undefined) return restUnless(signal, timers, deadline)
   const promise = new Promise<void>(handOut)
-  timers.rest(deadline, resolveMade)
+  timers.rest(deadline, promise, resolveMade)
   return promise
 }
 
 function restUnless(signal: AbortSignal, timers: Timers, deadline: number): Promise<void> {
   if (isAborted(signal)) return Promise.reject(reasonOf(signal))
-  const { promise, resolve, reject } = settleable<void>()
+  const slept = settleable<void>()
   const due = (): void => {
     forget()
-    resolve()
+    slept.resolve()
   }
   const stopped = (error: Error): void => {
     forget()
-    reject(error)
+    rejectQuietly(slept, error)
   }
   const timer = timers.arm(deadline, due, stopped)
   const forget = onAbort(signal, (reason) => {
     timers.cancel(timer)
-    reject(reason)
+    slept.reject(reason)
   })
-  return promise
+  return slept.promise
 }
 
 function limit<T>(timers: Timers, deadline: number, task: Cancelable<T>, signal: AbortSignal | undefined): Promise<T> {
@@ -141,7 +134,11 @@ function limit<T>(timers: Timers, deadline: number, task: Cancelable<T>, signal:
     timers.cancel(timer)
     unlisten()
   }
-  const timer = timers.arm(deadline, () => giveUp(new Elapsed()), giveUp)
+  const stopped = (error: Error): void => {
+    markHandled(promise)
+    giveUp(error)
+  }
+  const timer = timers.arm(deadline, () => giveUp(new Elapsed()), stopped)
   const unlisten = onAbort(signal, giveUp)
   // An async function, so that a throw of the task is a rejection like any other.
   const run = async (): Promise<T> => await task(controller.signal)
@@ -157,19 +154,4 @@ function limit<T>(timers: Timers, deadline: number, task: Cancelable<T>, signal:
     },
   )
   return promise
-}
-
-interface Settleable<T> {
-  promise: Promise<T>
-  resolve: (value: T) => void
-  reject: (reason: unknown) => void
-}
-
-function settleable<T>(): Settleable<T> {
-  const made = {} as Settleable<T>
-  made.promise = new Promise<T>((resolve, reject) => {
-    made.resolve = resolve
-    made.reject = reject
-  })
-  return made
 }

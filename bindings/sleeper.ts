@@ -2,6 +2,7 @@
  * Who waits for a deadline. It owns nothing: order and time are the business of timer-queue.ts and timers.ts.
  */
 
+import { markHandled } from './settling.js'
 import type { TimerHeap } from './timer-heap.js'
 import type { TimerLine } from './timer-line.js'
 
@@ -25,5 +26,22 @@ export class Timer {
   }
 }
 
-/** Most sleeps have nothing but their promise, so that as little as possible is there to be collected. */
-export type Sleeper = Timer | Resolve
+/** A sleep that cannot be given up. Most are such, so that as little as possible is there to be collected. */
+export class Sleep {
+  private readonly promise: Promise<void>
+  readonly resolve: Resolve
+
+  constructor(promise: Promise<void>, resolve: Resolve) {
+    this.promise = promise
+    this.resolve = resolve
+  }
+
+  /** It will not end as it should; whoever has dropped it need not know. */
+  stop(error: Error): void {
+    markHandled(this.promise)
+    this.resolve(Promise.reject(error))
+  }
+}
+
+/** Who waits for a deadline. */
+export type Sleeper = Timer | Sleep

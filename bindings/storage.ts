@@ -157,6 +157,7 @@ export class Storage {
     const seq = this.nextSeq
     this.nextSeq += 1
     begin({
+      promise: undefined,
       resolve: (value) => tell(seq, undefined, value),
       reject: (error) => tell(seq, fromRecord(error, 'ERR_RINGLINE_INVALID_ARGUMENT'), undefined),
     })

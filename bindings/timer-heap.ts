@@ -2,7 +2,7 @@
  * Sleepers in a heap: none is due before the one at half its place. It owns their places in it.
  */
 
-import type { Sleeper, Timer } from './sleeper.js'
+import { type Sleeper, Timer } from './sleeper.js'
 
 const CAPACITY_MIN = 64
 
@@ -80,6 +80,6 @@ export class TimerHeap {
   private put(place: number, sleeper: Sleeper, deadline: number): void {
     this.heap[place] = sleeper
     this.deadlines[place] = deadline
-    if (typeof sleeper === 'object') sleeper.place = place
+    if (sleeper instanceof Timer) sleeper.place = place
   }
 }

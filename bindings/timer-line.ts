@@ -2,7 +2,7 @@
  * Sleepers in the order of their deadlines, each of which came behind the last one. It owns their places in that line.
  */
 
-import type { Sleeper, Timer } from './sleeper.js'
+import { type Sleeper, Timer } from './sleeper.js'
 
 /** A power of two. */
 const CAPACITY_MIN = 64
@@ -27,7 +27,7 @@ export class TimerLine {
     const place = (this.head + this.length) & (this.sleepers.length - 1)
     this.sleepers[place] = sleeper
     this.deadlines[place] = deadline
-    if (typeof sleeper === 'object') sleeper.place = place
+    if (sleeper instanceof Timer) sleeper.place = place
     if (this.length === 0) this.first = deadline
     this.last = deadline
     this.length += 1
@@ -85,7 +85,7 @@ export class TimerLine {
       if (sleeper === undefined) continue
       sleepers[length] = sleeper
       deadlines[length] = this.deadlines[place]!
-      if (typeof sleeper === 'object') sleeper.place = length
+      if (sleeper instanceof Timer) sleeper.place = length
       length += 1
     }
     this.sleepers = sleepers

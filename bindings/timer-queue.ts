@@ -6,7 +6,7 @@
  * from all nearer ones for long.
  */
 
-import type { Sleeper, Timer } from './sleeper.js'
+import { type Sleeper, Timer } from './sleeper.js'
 import { TimerHeap } from './timer-heap.js'
 import { TimerLine } from './timer-line.js'
 
@@ -39,7 +39,7 @@ export class TimerQueue {
   push(sleeper: Sleeper, deadline: number, now: number): void {
     const home = deadline - now > LINE_MS ? this.heap : this.homeFor(deadline)
     home.push(sleeper, deadline)
-    if (typeof sleeper === 'object') sleeper.home = home
+    if (sleeper instanceof Timer) sleeper.home = home
     this.size += 1
   }
 
@@ -56,7 +56,7 @@ export class TimerQueue {
     }
     if (this.size === 0 || first > now) return undefined
     const sleeper = nearest.shift()
-    if (typeof sleeper === 'object') sleeper.home = undefined
+    if (sleeper instanceof Timer) sleeper.home = undefined
     this.size -= 1
     return sleeper
   }

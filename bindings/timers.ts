@@ -8,7 +8,7 @@
 import { RinglineError, TimerExhausted } from './errors.js'
 import type { Port } from './port.js'
 import { TIMER, TIMER_CANCEL } from './protocol.js'
-import { type Resolve, type Sleeper, Timer } from './sleeper.js'
+import { type Resolve, Sleep, type Sleeper, Timer } from './sleeper.js'
 import { TimerQueue } from './timer-queue.js'
 
 const NS_PER_MS = 1e6
@@ -66,8 +66,8 @@ export class Timers {
   }
 
   /** Arms a timer that nobody will disarm and that resolves a promise; with a rejected one when the worker ends. */
-  rest(deadline: number, resolve: Resolve): void {
-    this.add(resolve, deadline)
+  rest(deadline: number, promise: Promise<void>, resolve: Resolve): void {
+    this.add(new Sleep(promise, resolve), deadline)
   }
 
   /**
@@ -88,8 +88,8 @@ export class Timers {
     this.isStopped = true
     const shift = (): Sleeper | undefined => this.queue.shiftDue(Number.POSITIVE_INFINITY)
     for (let sleeper = shift(); sleeper !== undefined; sleeper = shift()) {
-      if (typeof sleeper === 'object') sleeper.stopped(workerStopped())
-      else sleeper(Promise.reject(workerStopped()))
+      if (sleeper instanceof Timer) sleeper.stopped(workerStopped())
+      else sleeper.stop(workerStopped())
     }
   }
 
@@ -109,8 +109,8 @@ export class Timers {
       for (let fired = 0; fired < FIRED_MAX; fired += 1) {
         const sleeper = this.queue.shiftDue(now)
         if (sleeper === undefined) break
-        if (typeof sleeper === 'object') sleeper.due()
-        else sleeper()
+        if (sleeper instanceof Timer) sleeper.due()
+        else sleeper.resolve()
       }
     } finally {
       // Whoever has waited goes on first, and may arm the next timer.

@@ -8,6 +8,7 @@ import { RinglineError } from './errors.js'
 import type { ReceiveOptions } from './inbound.js'
 import { inspect } from './node-util.js'
 import type { SendData } from './send-data.js'
+import { attempt, rejectQuietly, type Settleable, settleable } from './settling.js'
 import { isAborted, onAbort, reasonOf, signalOf } from './signal.js'
 
 /** Datagrams that may wait for `recvFrom`; the newest beyond it are dropped. */
@@ -75,8 +76,7 @@ export class UdpCtx {
   private overflowed = 0
   private droppedBefore = 0
   private failed = 0
-  private resolve: ((datagram: Datagram) => void) | undefined = undefined
-  private reject: ((reason: unknown) => void) | undefined = undefined
+  private waiter: Settleable<Datagram> | undefined = undefined
   private unlisten: (() => void) | undefined = undefined
 
   private constructor(sockets: Datagrams, index: number, local: SocketAddress) {
@@ -125,16 +125,16 @@ export class UdpCtx {
    */
   recvFrom(options?: ReceiveOptions): Promise<Datagram> {
     this.isPulled = true
-    return new Promise<Datagram>((resolve, reject) => {
+    return attempt(() => {
       const signal = signalOf(options)
-      if (this.resolve !== undefined) throw busy()
+      if (this.waiter !== undefined) throw busy()
       const datagram = this.take()
-      if (datagram !== undefined) return resolve(datagram)
+      if (datagram !== undefined) return Promise.resolve(datagram)
       if (this.sockets.isStopped) throw stopped()
       if (isAborted(signal)) throw reasonOf(signal)
-      this.resolve = resolve
-      this.reject = reject
-      this.unlisten = onAbort(signal, (reason) => this.fail(reason))
+      this.waiter = settleable<Datagram>()
+      this.unlisten = onAbort(signal, (reason) => this.stopWaiting()?.reject(reason))
+      return this.waiter.promise
     })
   }
 
@@ -174,10 +174,9 @@ export class UdpCtx {
 
   /** A datagram has arrived for whoever pulls. @internal */
   received(data: Buffer, address: SocketAddress): void {
-    if (this.resolve !== undefined) {
-      const resolve = this.resolve
-      this.stopWaiting()
-      resolve({ data, address })
+    const waiter = this.stopWaiting()
+    if (waiter !== undefined) {
+      waiter.resolve({ data, address })
       return
     }
     if (this.waiting >= QUEUE_DATAGRAMS_MAX || this.queueBytes + data.length > QUEUE_BYTES_MAX) {
@@ -196,13 +195,8 @@ export class UdpCtx {
 
   /** The worker has ended. @internal */
   stop(): void {
-    this.fail(stopped())
-  }
-
-  private fail(reason: unknown): void {
-    const reject = this.reject
-    this.stopWaiting()
-    reject?.(reason)
+    const waiter = this.stopWaiting()
+    if (waiter !== undefined) rejectQuietly(waiter, stopped())
   }
 
   /** Waits for a datagram to take; false when none will come any more. */
@@ -233,11 +227,13 @@ export class UdpCtx {
     return datagram
   }
 
-  private stopWaiting(): void {
-    this.resolve = undefined
-    this.reject = undefined
+  /** Answers who has waited until now. */
+  private stopWaiting(): Settleable<Datagram> | undefined {
+    const { waiter } = this
+    this.waiter = undefined
     this.unlisten?.()
     this.unlisten = undefined
+    return waiter
   }
 }
 
