@@ -143,3 +143,17 @@ test('datagrams for which the submission ring has no room are refused', (t) => {
   port.dispatcher.port.publish()
   t.is(port.take().length, 1, 'what found no room has found it now')
 })
+
+test('every connection of a worker whose ring has lost completions is told why it ends', async (t) => {
+  const EBADR = 53
+  const closed: (Error & { code?: string })[] = []
+  const port = new FakePort({ onAccept() {}, onData() {}, onClose: (_conn, error) => void closed.push(error!) })
+  for (const slot of [0, 1]) port.accept(slot)
+  port.post(words.STOPPED, 0, 0, EBADR)
+  await port.settle()
+  t.is(closed.length, 2)
+  for (const error of closed) {
+    t.is(error.code, 'ERR_RINGLINE_COMPLETIONS_LOST')
+    t.regex(error.message, /had no memory.*sqEntries/)
+  }
+})

@@ -13,19 +13,29 @@ export interface SystemErrorDetails {
   path?: string
 }
 
+/** What Linux calls a ring that has lost completions; no other call here answers it, and Node has no name for it. */
+const EBADR = 53
+
 /**
- * An error of the operating system in Node's own shape.
+ * An error of the operating system in Node's own shape, or, of a ring that has lost completions, `ERR_RINGLINE_COMPLETIONS_LOST`.
  *
  * @param errno - the positive error number
  * @param syscall - the operation that failed, such as `connect`
  */
 export function systemError(errno: number, syscall: string, details: SystemErrorDetails = {}): RinglineError {
+  if (errno === EBADR) return completionsLost()
   const [code, text] = getSystemErrorMap().get(-errno) ?? [`E${errno}`, 'unknown error']
   const path = details.path === undefined ? '' : ` '${details.path}'`
   const where =
     details.address === undefined ? path : ` ${details.address}${details.port === undefined ? '' : `:${details.port}`}`
   const error = new RinglineError(code, `${syscall} ${code}: ${text}${where}`)
   return Object.assign(error, { errno: -errno, syscall, ...details })
+}
+
+function completionsLost(): RinglineError {
+  const message =
+    'the kernel had no memory for a completion and lost it (EBADR), so the worker has ended with its connections; give the system more memory, or the ring more entries (sqEntries)'
+  return new RinglineError('ERR_RINGLINE_COMPLETIONS_LOST', message)
 }
 
 /** Turns what native code threw into a {@link RinglineError}; a failed system call is told in Node's own words. */

@@ -2,6 +2,7 @@
 
 mod back_pressure;
 mod borrowed;
+mod broken;
 mod far_side;
 mod inline;
 mod lifetime;

@@ -100,6 +100,9 @@ pub enum Error {
     NvmeRefused(NvmeRefused),
     /// An NVMe device answered a command with this status.
     NvmeStatus(NvmeStatus),
+    /// The kernel had no memory for a completion and lost it (EBADR), so nobody knows what became of some operation. The
+    /// worker has ended, and its connections with it.
+    CompletionsLost,
     /// [`spawn`](crate::spawn), [`connect`](crate::connect) or [`request_shutdown`](crate::request_shutdown) was called
     /// outside of a worker's tasks and handler methods.
     OutsideWorker,
@@ -234,6 +237,10 @@ impl fmt::Display for Error {
             Self::FileRefused(refused) => refused.fmt(f),
             Self::NvmeRefused(refused) => refused.fmt(f),
             Self::NvmeStatus(status) => status.fmt(f),
+            Self::CompletionsLost => f.write_str(
+                "the kernel had no memory for a completion and lost it (EBADR), so the worker has ended with its \
+                 connections; give the system more memory, or the ring more entries (sq_entries)",
+            ),
             Self::OutsideWorker => {
                 f.write_str("called outside of a worker: only a worker's tasks and handler methods may do this")
             }
@@ -261,6 +268,11 @@ impl From<io::Error> for Error {
     }
 }
 
+/// What a broken ring is called.
+pub(crate) fn ring_broken(error: io::Error) -> Error {
+    if error.raw_os_error() == Some(libc::EBADR) { Error::CompletionsLost } else { Error::Io(error) }
+}
+
 impl From<SetupError> for Error {
     fn from(error: SetupError) -> Self {
         match error {
@@ -276,5 +288,18 @@ impl From<Error> for io::Error {
             Error::Io(error) => error,
             other => io::Error::other(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_that_has_lost_completions_is_called_so_and_the_words_say_what_helps() {
+        let broken = |errno| ring_broken(io::Error::from_raw_os_error(errno));
+        let text = broken(libc::EBADR).to_string();
+        assert!(text.contains("lost it (EBADR)") && text.contains("sq_entries"), "{text}");
+        assert!(matches!(broken(libc::ENXIO), Error::Io(error) if error.raw_os_error() == Some(libc::ENXIO)));
     }
 }

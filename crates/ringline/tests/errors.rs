@@ -1,5 +1,5 @@
 //! Every variant of [`Error`], from where it really comes, with words that help. (`InvalidConfig` is in `lifetimes.rs`,
-//! `SendPoolExhausted` in `sending.rs`.)
+//! `SendPoolExhausted` in `sending.rs`, `CompletionsLost` in `simulated/broken.rs`.)
 
 mod harness;
 

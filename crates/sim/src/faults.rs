@@ -127,6 +127,8 @@ pub enum Fault {
     RefusedSend,
     /// The next completion that falls due is held back for so many nanoseconds.
     DelayedCompletion(u64),
+    /// The kernel has no memory for the next completion, which is lost: every enter answers EBADR from then on.
+    LostCompletion,
 }
 
 /// Faults that wait for their opportunity, oldest first.

@@ -69,6 +69,8 @@ pub struct SimKernel {
     pub(crate) bell_pending: bool,
     /// The bell has been rung at some time: as the counter is never read, a new poll finds it readable at once.
     pub(crate) bell_rung_ever: bool,
+    /// There was no memory for a completion.
+    pub(crate) completion_lost: bool,
 }
 
 impl SimKernel {
@@ -94,6 +96,7 @@ impl SimKernel {
             bell_counter: OpenFile::from(descriptor),
             bell_pending: false,
             bell_rung_ever: false,
+            completion_lost: false,
         }
     }
 
@@ -155,7 +158,12 @@ impl SimKernel {
         let mut world = self.network.world();
         world.step("completion", tag.bits(), i64::from(result));
         world.step("flags", tag.bits(), i64::from(completion.flags));
+        let lost = world.script.take_exactly(Fault::LostCompletion);
         drop(world);
+        if lost {
+            self.completion_lost = true;
+            return;
+        }
         self.completions.post(Posted { completion, group: gives_back });
     }
 
@@ -236,7 +244,7 @@ impl Kernel for SimKernel {
             _ => Entered::Backpressure,
         };
         self.network.world().step("entered", entered as u64, self.completions.len() as i64);
-        Ok(entered)
+        if self.completion_lost { Err(io::Error::from_raw_os_error(libc::EBADR)) } else { Ok(entered) }
     }
 
     fn has_completed(&mut self) -> bool {

@@ -44,7 +44,7 @@ impl SimKernel {
             Wait::AtMost(ns) => Some(self.now().saturating_add(ns)),
         };
         loop {
-            if self.completions.len() >= target {
+            if self.completions.len() >= target || self.completion_lost {
                 return Entered::Done;
             }
             if deadline_ns.is_some_and(|deadline_ns| self.now() >= deadline_ns) {

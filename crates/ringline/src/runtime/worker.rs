@@ -16,6 +16,7 @@ use super::tasks::{BoxFuture, Owner};
 use super::{ConnCtx, Core, Inner, UdpCtx, current};
 use crate::cluster::{Member, Message};
 use crate::driver::{ConnToken, Driver, UdpToken};
+use crate::error::ring_broken;
 use crate::handler::{AsyncEventHandler, DriverCtx};
 use crate::launch::refused;
 use crate::{Config, Error};
@@ -128,7 +129,7 @@ impl<H: AsyncEventHandler> Worker<H> {
         self.more = core.with(|inner| {
             inner.keep_unread();
             inner.host.connections.forget_departed();
-            inner.driver.turn(&mut inner.host, wait).map(|turn| turn.more)
+            inner.driver.turn(&mut inner.host, wait).map(|turn| turn.more).map_err(ring_broken)
         })?;
         wake_foreign(&core);
         drop_released_guards(&core);

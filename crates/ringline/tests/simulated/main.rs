@@ -4,6 +4,7 @@
 //! nothing here waits for the clock on the wall.
 
 mod accepting;
+mod broken;
 mod chaos;
 mod clients;
 mod closing;
