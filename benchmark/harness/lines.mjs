@@ -31,14 +31,31 @@ function spread(ends, bottom) {
 
 /**
  * @param {import('./report.mjs').Report} report
- * @param {{ placement: string, x: (cell: string) => number, xTitle: string, xLabel: (cell: string) => string, y: (row: Row) => number, yTitle: string,
- *   logarithmic: boolean }} shown
+ * @param {Omit<Shown<Row>, 'title' | 'subtitle' | 'footer'> & { placement: string, yTitle: string }} shown
  */
-export function lines(report, { placement, x, xTitle, xLabel, y, yTitle, logarithmic }) {
+export function lines(report, { placement, yTitle, y, ...shown }) {
   const rows = report.summary.filter(
     (row) => row.placement === placement && row.entry !== TWIN && Number.isFinite(y(row)),
   )
-  if (rows.length === 0) return undefined
+  const subtitle = `${yTitle}; ${placementTitle(placement)}`
+  return rows.length === 0
+    ? undefined
+    : drawLines(rows, report.titles, { ...shown, y, title: report.title, subtitle, footer: footerOf(report) })
+}
+
+/**
+ * What is drawn of a row, and what is said about all.
+ * @template Point
+ * @typedef {{ x: (cell: string) => number, xTitle: string, xLabel: (cell: string) => string, y: (row: Point) => number, logarithmic: boolean,
+ *   title: string, subtitle: string, footer: string }} Shown
+ */
+
+/**
+ * One line per server through its points.
+ * @template {{ server: string, cell: string }} Point
+ * @param {Point[]} rows @param {Record<string, string>} titles @param {Shown<Point>} shown
+ */
+export function drawLines(rows, titles, { x, xTitle, xLabel, y, logarithmic, title, subtitle, footer }) {
   const [xs, ys] = [rows.map((row) => Math.log2(x(row.cell))), rows.map(y)]
   const [xMin, xMax] = [Math.min(...xs), Math.max(...xs)]
   const area = {
@@ -57,7 +74,9 @@ export function lines(report, { placement, x, xTitle, xLabel, y, yTitle, logarit
     area.y + area.height - ((scale(value) - yMin) / (yMax - yMin || 1)) * area.height
 
   const values = logarithmic
-    ? Array.from({ length: 16 }, (_, power) => 2 ** power).filter((value) => scale(value) > yMin && scale(value) < yMax)
+    ? Array.from({ length: 24 }, (_, index) => 2 ** (index - 8)).filter(
+        (value) => scale(value) > yMin && scale(value) < yMax,
+      )
     : Array.from({ length: TICKS + 2 }, (_, index) => index * step(yMax, TICKS)).filter((value) => value <= yMax)
   const grid = values.map((value) => {
     const at = yAt(value).toFixed(1)
@@ -77,7 +96,7 @@ export function lines(report, { placement, x, xTitle, xLabel, y, yTitle, logarit
   })
   const ends = series.map(([server, points], index) => ({
     y: yAt(y(points[points.length - 1])) + 4,
-    name: report.titles[server],
+    name: titles[server],
     colour: colourOf(server, index),
   }))
   const labels = spread(ends, area.y + area.height).map(({ y: at, name, colour }) =>
@@ -85,9 +104,9 @@ export function lines(report, { placement, x, xTitle, xLabel, y, yTitle, logarit
   )
   return svg({
     ...SIZE,
-    title: report.title,
-    subtitle: `${yTitle}; ${placementTitle(placement)}`,
-    footer: footerOf(report),
+    title,
+    subtitle,
+    footer,
     body: [
       ...grid,
       ...columns,

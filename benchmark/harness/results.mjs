@@ -23,6 +23,20 @@ function json(report, samples) {
  *   plan: import('./rounds.mjs').Plan, samples: Sample[], failures: import('./rounds.mjs').Failures }} Measured
  */
 
+/** @typedef {ReturnType<typeof environment>} Environment */
+/** When and on what this is measured. */
+export const environment = () => ({
+  date: new Date().toISOString().slice(0, 10),
+  kernel: release(),
+  cpu: `${cpus()[0].model.trim()}, ${cpus().length} CPUs`,
+})
+
+/** Writes a file of results. @param {string} file @param {string} content */
+export function write(file, content) {
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(new URL(file, folder), content)
+}
+
 /** @param {Measured} measured */
 function reportOf({ family, servers, cells, plan, failures }) {
   return {
@@ -30,11 +44,7 @@ function reportOf({ family, servers, cells, plan, failures }) {
     title: family.title,
     unit: family.unit,
     notes: family.notes ?? [],
-    environment: {
-      date: new Date().toISOString().slice(0, 10),
-      kernel: release(),
-      cpu: `${cpus()[0].model.trim()}, ${cpus().length} CPUs`,
-    },
+    environment: environment(),
     versions: Object.fromEntries(servers.flatMap((server) => (server.version ? [[server.id, server.version()]] : []))),
     plan,
     subject: family.subject,
@@ -79,9 +89,6 @@ export function writeResult(measured, name, add) {
   const alone = { report: reportOf(measured), samples: measured.samples }
   const { report: told, samples } = add ? joined(name, alone.report, alone.samples) : alone
   const report = { ...told, summary: summarize(samples, told.subject) }
-  mkdirSync(folder, { recursive: true })
-  const write = (/** @type {string} */ file, /** @type {string} */ content) =>
-    writeFileSync(new URL(file, folder), content)
   const pictures = measured.family.pictures.flatMap((picture) => {
     const drawn = picture.draw(report)
     if (drawn === undefined) return []

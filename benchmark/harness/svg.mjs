@@ -47,6 +47,6 @@ ${text(16, height - 8, footer)}
 `
 }
 
-/** @param {import('./report.mjs').Report} report */
-export const footerOf = ({ environment }) =>
-  `Linux ${environment.kernel.split('-')[0]}, ${environment.date}; medians of interleaved rounds; less is better`
+/** @param {{ environment: import('./results.mjs').Environment }} report @param {string} [how] it was measured */
+export const footerOf = ({ environment }, how = 'medians of interleaved rounds') =>
+  `Linux ${environment.kernel.split('-')[0]}, ${environment.date}; ${how}; less is better`

@@ -7,19 +7,27 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 
+import { drawLines } from '../harness/lines.mjs'
 import { ANYWHERE, startServer } from '../harness/process.mjs'
+import { environment, write } from '../harness/results.mjs'
+import { footerOf } from '../harness/svg.mjs'
 import { mebibytes, vitals } from '../harness/vitals.mjs'
 import { servers } from './servers.mjs'
 
 const USAGE = `npm run idle -- [options]
 
   --connections N      beyond the first thousand (default 10000)
-  --seconds S          for which an idle server's CPU time is watched (default 3)`
+  --seconds S          for which an idle server's CPU time is watched (default 3)
+  --write              draws what was found, and writes it down in results/`
 
 /** The first connections have a server read code of its runtime into memory, compile its own and extend its heap, all of it once. */
 const FIRST_CONNECTIONS = 1000
 /** Beside ringline's own. */
-const PEERS = ['node', 'bun']
+const PEERS = ['node', 'bun', 'deno']
+/** Where memory is looked at on the way. */
+const STEPS = [10, 100, FIRST_CONNECTIONS, 10_000]
+/** What is drawn: borrowed chunks make no difference to who receives nothing. */
+const DRAWN = ['ringline', 'ringline-inline', 'ringline-rs', ...PEERS]
 const BYTES_PER_CONNECTION_MAX = 1024
 const BYTES_PER_FURTHER_CONNECTION_MAX = 640
 /** One tick of the clock that `ps` and `top` show. */
@@ -32,6 +40,7 @@ const { values: options } = parseArgs({
   options: {
     connections: { type: 'string', default: '10000' },
     seconds: { type: 'string', default: '3' },
+    write: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
 })
@@ -71,7 +80,9 @@ async function settledBytes(pid) {
   return vitals(pid).residentBytes
 }
 
-/** @param {import('../harness/build.mjs').Server} server */
+/** Resident memory per connection. @typedef {{ server: string, cell: string, bytes: number }} Held */
+
+/** @param {import('../harness/build.mjs').Server} server @returns {Promise<Held[]>} */
 async function measure(server) {
   server.build()
   const count = Number(options.connections)
@@ -81,10 +92,13 @@ async function measure(server) {
   const sockets = []
   try {
     const before = vitals(running.pid).residentBytes
-    sockets.push(...(await hold(running.port, FIRST_CONNECTIONS)))
-    const first = await settledBytes(running.pid)
-    sockets.push(...(await hold(running.port, count)))
-    const held = await settledBytes(running.pid)
+    /** @type {Map<number, number>} */
+    const resident = new Map()
+    for (const step of [...STEPS.filter((step) => step < all), all]) {
+      sockets.push(...(await hold(running.port, step - sockets.length)))
+      resident.set(step, await settledBytes(running.pid))
+    }
+    const [first, held] = [FIRST_CONNECTIONS, all].map((step) => resident.get(step) ?? Number.NaN)
     const cpuNs = await idleCpuNs(running.pid)
     for (const socket of sockets) await echoes(socket)
     const each = (held - before) / all
@@ -96,6 +110,11 @@ async function measure(server) {
     )
     console.log(`  CPU time over ${options.seconds} s of idleness: ${(cpuNs / 1e6).toFixed(3)} ms`)
     if (isOurs(server)) judge(server, each, further, cpuNs)
+    return [...resident].map(([step, bytes]) => ({
+      server: server.id,
+      cell: String(step),
+      bytes: (bytes - before) / step,
+    }))
   } finally {
     for (const socket of sockets) socket.destroy()
     await running.stop()
@@ -116,8 +135,33 @@ const isOurs = ({ id }) => id.startsWith('ringline')
 
 async function main() {
   if (options.help) return console.log(USAGE)
-  for (const server of servers.filter((server) => isOurs(server) || PEERS.includes(server.id))) await measure(server)
+  const measured = servers.filter((server) => isOurs(server) || PEERS.includes(server.id))
+  const held = []
+  for (const server of measured) held.push(...(await measure(server)))
+  if (!options.write) return
+  const report = {
+    environment: environment(),
+    titles: Object.fromEntries(measured.map(({ id, title }) => [id, title])),
+  }
+  write('idle.json', `${JSON.stringify({ ...report, held }, null, 1)}\n`)
+  write('idle-memory.svg', picture(held, report))
 }
+
+/** @param {Held} held */
+const isDrawn = ({ server, cell }) => DRAWN.includes(server) && STEPS.includes(Number(cell))
+
+/** @param {Held[]} held @param {{ environment: import('../harness/results.mjs').Environment, titles: Record<string, string> }} report */
+const picture = (held, report) =>
+  drawLines(held.filter(isDrawn), report.titles, {
+    x: Number,
+    xTitle: 'connections, all idle',
+    xLabel: String,
+    y: ({ bytes }) => bytes / 1024,
+    logarithmic: true,
+    title: 'Memory per idle connection',
+    subtitle: 'KiB of resident memory per connection, on top of the server without any',
+    footer: footerOf(report, 'one process each'),
+  })
 
 main().catch((error) => {
   console.error(`idle: ${error.message}`)
