@@ -9,10 +9,10 @@ import { writeResult } from './harness/results.mjs'
 import { measurePlacement } from './harness/rounds.mjs'
 import { tcpFamilies } from './tcp/families.mjs'
 import { armedFamilies } from './timers/armed.mjs'
-import { timers } from './timers/family.mjs'
-import { udp } from './udp/family.mjs'
+import { rustTimers, timers } from './timers/family.mjs'
+import { rustUdp, udp } from './udp/family.mjs'
 
-const families = [...tcpFamilies, udp, timers, ...armedFamilies, disk]
+const families = [...tcpFamilies, udp, rustUdp, timers, rustTimers, ...armedFamilies, disk]
 const QUICK = { families: ['tcp'], cells: '64x64x1', placements: 'one', rounds: '7' }
 
 const USAGE = `npm run bench -- [families] [options]
@@ -20,9 +20,9 @@ const USAGE = `npm run bench -- [families] [options]
   families             of: ${families.map(({ id }) => id).join(', ')} (default all)
   --quick              TCP, 64 connections x 64 B on one CPU, about a minute
   --servers a,b        of those of the family
-  --cells a,b          of the form of the family's own: CONNECTIONSxBYTESxPIPELINE for tcp, rust, sizes, scale and udp
+  --cells a,b          of the form of the family's own: CONNECTIONSxBYTESxPIPELINE for tcp, rust, sizes, scale and both udp
                        (there with a j behind it: sent joined),
-                       SLEEPERSxMILLISECONDS for timers, a depth for disk
+                       SLEEPERSxMILLISECONDS for both timers, a depth for disk
   --placements a,b     "one": everything on CPU 0; "two": server on CPU 0, load on CPU 1; "any": wherever it likes
   --rounds N           per cell (default 5, quick 7); a headline cell takes more
   --seconds S          measured per server and round (default by family, 0.4 to 0.7)

@@ -2,7 +2,7 @@
 // What a measurement needs is built here: C with the system's compiler, Rust with cargo, TypeScript with the project's own
 // compiler, other runtimes from npm. It knows how, not what.
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { arch } from 'node:process'
 import { fileURLToPath } from 'node:url'
 
@@ -34,6 +34,38 @@ export const program = (source) => here(`bin/${source.split('/').at(-1)}`)
 export const buildRust = (name) => run('cargo', ['build', '--release', '--quiet', '-p', name])
 /** @param {string} name */
 export const rustProgram = (name) => `${target}/release/${name}`
+
+/** The version that a package of `rust-peers/` has there; none for this project's own. @param {string} name */
+function lockedVersion(name) {
+  const lock = readFileSync(here('rust-peers/Cargo.lock'), 'utf8')
+  return new RegExp(`^name = "${name}"\\nversion = "(.*)"\\nsource`, 'm').exec(lock)?.[1] ?? 'of an unknown version'
+}
+
+/**
+ * A program of `rust-peers/`, a workspace of its own, and the runtime that it shows.
+ * @param {string} id @param {string} title @param {string} binary @param {string} [runtime] what is published as the runtime, if it is a peer's
+ * @returns {Server}
+ */
+export const rustPeer = (id, title, binary, runtime) => ({
+  id,
+  title,
+  mainThreadIsJs: false,
+  build: () => run('cargo', ['build', '--release', '--quiet', '--locked', '--bin', binary], here('rust-peers')),
+  command: () => [here(`rust-peers/target/release/${binary}`)],
+  ...(runtime === undefined ? {} : { version: () => lockedVersion(runtime) }),
+})
+
+/** The runtimes in Rust that are compared with: how they are called here, and under which name each is published. */
+export const RUST_RUNTIMES = /** @type {const} */ ({
+  tokio: ['tokio, current thread', 'tokio'],
+  monoio: ['monoio', 'monoio'],
+  compio: ['compio', 'compio'],
+  published: ['published ringline crate', 'ringline'],
+})
+
+/** Those of them that have a program of a kind, `echo` for example. @param {string} kind @param {(keyof typeof RUST_RUNTIMES)[]} ids */
+export const rustPeers = (kind, ids) =>
+  ids.map((id) => rustPeer(id, RUST_RUNTIMES[id][0], `${id}-${kind}`, RUST_RUNTIMES[id][1]))
 
 /** Compiles what is written in TypeScript for Node. */
 export const buildTypeScript = () => run(here('../node_modules/.bin/tsc'), ['-p', here('tsconfig.json')])

@@ -71,8 +71,8 @@ export function markdown(report, pictures) {
   const said = Object.entries(versions).map(([id, version]) => `${titles[id]} ${version}`)
   const parts = [
     `# ${title}`,
-    `${environment.date}; Linux ${environment.kernel}; ${environment.cpu}; ${said.join('; ')}. Policy SCHED_${plan.scheduler.toUpperCase()}; ` +
-      `${plan.seconds} s per entry and round, rounds interleaved; medians. Ratios are medians of the paired rounds with their 95 % bootstrap interval; ` +
+    `${[environment.date, `Linux ${environment.kernel}`, environment.cpu, ...said].join('; ')}. Policy SCHED_${plan.scheduler.toUpperCase()}; ` +
+      'rounds interleaved; medians. Ratios are medians of the paired rounds with their 95 % bootstrap interval; ' +
       `the A/A row is the subject (${titles[subject]}) against a second process of itself, and says what this run can resolve.`,
     ...notes,
   ]
@@ -80,10 +80,10 @@ export function markdown(report, pictures) {
   for (const [what, why] of Object.entries(failures))
     parts.push(`Not measured: ${what} (${why.replace(/\/\S*\//g, '')}).`)
   for (const rows of grouped(summary, ({ placement, cell }) => `${placement} ${cell}`).values()) {
-    const [{ placement, cell, rounds }] = rows
+    const [{ placement, cell, rounds, seconds }] = rows
     parts.push(
       `## ${cells[cell]}: ${placementTitle(placement)}`,
-      rounds === 1 ? '1 round.' : `${rounds} rounds.`,
+      `${rounds} ${rounds === 1 ? 'round' : 'rounds'} of ${Number((seconds || plan.seconds).toFixed(1))} s per entry.`,
       table(report, rows),
     )
   }

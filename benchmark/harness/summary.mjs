@@ -6,7 +6,7 @@ import { median, pairedRatio } from './statistics.mjs'
 /** @typedef {import('./rounds.mjs').Sample} Sample */
 /** @typedef {ReturnType<typeof pairedRatio>} Ratio */
 /**
- * @typedef {{ placement: string, cell: string, entry: string, server: string, rounds: number, requestsPerSecond: number, p50Us: number, p99Us: number, p999Us: number,
+ * @typedef {{ placement: string, cell: string, entry: string, server: string, rounds: number, seconds: number, requestsPerSecond: number, p50Us: number, p99Us: number, p999Us: number,
  *   cpuNs: number, mainThreadNs: number, loadCpuNs: number, serverBusy: number, loadBusy: number, lost: number, cpuRatio: Ratio | null, mainThreadRatio: Ratio | null, requestsRatio: Ratio | null }} Row
  */
 
@@ -19,6 +19,8 @@ const measures = {
   mainThreadNs: (/** @type {Sample} */ { result }) =>
     (result.server?.main_thread_cpu_ns ?? Number.NaN) / result.requests,
   loadCpuNs: (/** @type {Sample} */ { result }) => (result.load_cpu_ns ?? Number.NaN) / result.requests,
+  // How long a round was, where the load says so.
+  seconds: (/** @type {Sample} */ { result }) => result.seconds ?? Number.NaN,
   // Parts of one CPU's time.
   serverBusy: (/** @type {Sample} */ { result }) => (result.server?.cpu_ns ?? Number.NaN) / 1e9 / (result.seconds ?? 0),
   loadBusy: (/** @type {Sample} */ { result }) => (result.load_cpu_ns ?? Number.NaN) / 1e9 / (result.seconds ?? 0),

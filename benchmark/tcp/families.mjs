@@ -13,7 +13,6 @@ import { chosen, proxies } from './servers.mjs'
 
 const HEADLINE = '64x64x1'
 const HEADLINE_ROUNDS = 3
-/** Of huge messages, a round must be long enough for some dozens of each connection. */
 const KIB = 1024
 
 /** @param {number} size */
@@ -86,7 +85,7 @@ export const tcpFamilies = [
     id: 'tcp',
     title: 'TCP echo, JavaScript runtimes',
     servers: chosen(['ringline', 'ringline-inline', 'ringline-borrowed-inline', ...BESIDE, 'deno']),
-    cells: cells([1, 64, 512], [64, 4096], [1, 16]),
+    cells: [...cells([1, 64, 512], [64, 4096], [1, 16]), ...cells([1, 64, 512], [65_536, 1_048_576], [1])],
     placements: ['one', 'two'],
     pictures: [
       { name: 'headline', draw: (report) => bars(report, { placement: 'one', cells: [HEADLINE] }) },
@@ -100,11 +99,7 @@ export const tcpFamilies = [
     title: 'TCP echo, Rust runtimes',
     subject: 'ringline-rs',
     servers: chosen(['ringline-rs', 'raw', 'epoll', 'tokio', 'monoio', 'compio', 'published']),
-    cells: [
-      ...cells([1, 64, 512], [64, 4096, 16_384, 65_536], [1]),
-      ...cells([1, 64], [1_048_576], [1]),
-      ...cells([1, 64, 512], [64], [16]),
-    ],
+    cells: [...cells([1, 64, 512], [64, 4096, 16_384, 65_536, 1_048_576], [1]), ...cells([1, 64, 512], [64], [16])],
     pictures: [{ name: 'one-cpu', draw: (report) => bars(report, { placement: 'one' }) }],
   },
   {

@@ -13,7 +13,7 @@ import {
   nodeVersion,
   program,
   ringlineServer,
-  run,
+  rustPeers,
   rustProgram,
 } from '../harness/build.mjs'
 
@@ -74,24 +74,7 @@ export const servers = [
   },
 ]
 
-const rustTarget = here('rust-peers/target')
-
-/** A server of `rust-peers/`, a workspace of its own. @param {string} id @param {string} title @returns {Server} */
-const rustPeer = (id, title) => ({
-  id,
-  title,
-  mainThreadIsJs: false,
-  build: () => run('cargo', ['build', '--release', '--quiet', '--locked', '-p', `${id}-echo`], here('rust-peers')),
-  command: () => [`${rustTarget}/release/${id}-echo`],
-})
-
-/** @type {Server[]} */
-export const rustPeers = [
-  rustPeer('tokio', 'tokio, current thread'),
-  rustPeer('monoio', 'monoio'),
-  rustPeer('compio', 'compio'),
-  rustPeer('published', 'published ringline crate'),
-]
+export const rustServers = rustPeers('echo', ['tokio', 'monoio', 'compio', 'published'])
 
 /** The proxies: each gets the port of its upstream as an argument. @type {Server[]} */
 export const proxies = [
@@ -121,4 +104,4 @@ export const proxies = [
 ]
 
 /** @param {string[]} ids */
-export const chosen = (ids) => [...servers, ...rustPeers].filter(({ id }) => ids.includes(id))
+export const chosen = (ids) => [...servers, ...rustServers].filter(({ id }) => ids.includes(id))

@@ -2,6 +2,7 @@
 // The UDP measurement: one socket that echoes what several sockets send.
 import { bars } from '../harness/bars.mjs'
 import {
+  buildRust,
   bun,
   bunVersion,
   compileC,
@@ -10,6 +11,8 @@ import {
   nodeVersion,
   program,
   ringlineServer,
+  rustPeers,
+  rustProgram,
 } from '../harness/build.mjs'
 import { buildLoad, runLoad, startServer } from '../harness/process.mjs'
 import { cell as connectionsCell } from '../tcp/families.mjs'
@@ -28,6 +31,15 @@ function cell(id) {
 
 const ringline = ringlineServer('bin/udp/peers/ringline.js')
 
+/** @type {import('../harness/build.mjs').Server} */
+const mmsg = {
+  id: 'mmsg',
+  title: 'recvmmsg in C',
+  mainThreadIsJs: false,
+  build: () => compileC('udp/peers/mmsg-echo'),
+  command: () => [program('mmsg-echo')],
+}
+
 /** @type {import('../harness/rounds.mjs').Family<import('../harness/process.mjs').Running>} */
 export const udp = {
   id: 'udp',
@@ -39,13 +51,7 @@ export const udp = {
   servers: [
     ringline('ringline', 'ringline (TypeScript)'),
     ringline('ringline-inline', 'ringline (TypeScript), inline', '--inline'),
-    {
-      id: 'mmsg',
-      title: 'recvmmsg in C',
-      mainThreadIsJs: false,
-      build: () => compileC('udp/peers/mmsg-echo'),
-      command: () => [program('mmsg-echo')],
-    },
+    mmsg,
     {
       id: 'node',
       title: 'Node dgram',
@@ -96,4 +102,25 @@ export const udp = {
     ]
     return runLoad([...load, '--pipeline', pipeline, '--duration', seconds, '--warmup', warmup], place)
   },
+}
+
+/** @type {import('../harness/rounds.mjs').Family<import('../harness/process.mjs').Running>} */
+export const rustUdp = {
+  ...udp,
+  id: 'rust-udp',
+  title: 'UDP echo, Rust runtimes',
+  subject: 'ringline-rs',
+  placements: ['one'],
+  servers: [
+    {
+      id: 'ringline-rs',
+      title: 'ringline (Rust)',
+      mainThreadIsJs: false,
+      build: () => buildRust('ringline-udp-echo'),
+      command: () => [rustProgram('ringline-udp-echo')],
+    },
+    mmsg,
+    ...rustPeers('udp', ['tokio', 'monoio', 'compio', 'published']),
+  ],
+  cells: ['16x64x4', '1x64x1', '64x64x1', '16x64x16', '16x1200x16'].map(cell),
 }

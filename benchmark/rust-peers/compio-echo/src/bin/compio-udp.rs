@@ -1,0 +1,23 @@
+//! The UDP echo on compio's io_uring driver.
+
+use std::io;
+
+use compio::BufResult;
+use compio::net::UdpSocket;
+
+const DATAGRAM_BYTES_MAX: usize = 64 * 1024;
+
+#[compio::main]
+async fn main() -> io::Result<()> {
+    let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    println!("{{\"port\":{},\"pid\":{}}}", socket.local_addr()?.port(), std::process::id());
+    let mut buffer = Vec::with_capacity(DATAGRAM_BYTES_MAX);
+    loop {
+        let BufResult(received, filled) = socket.recv_from(buffer).await;
+        let (_, peer) = received?;
+        let BufResult(sent, back) = socket.send_to(filled, peer).await;
+        sent?;
+        buffer = back;
+        buffer.clear();
+    }
+}
