@@ -40,7 +40,8 @@ export class Dispatcher {
   readonly recvAccumulatorCapacity: number
   readonly recvAccumulatorLimit: number
   readonly port: Port
-  readonly inHand = new InHand()
+  /** Another one for each batch. */
+  inHand = new InHand()
   readonly loan: Loan | undefined
   readonly slabs: Slabs
   readonly outbound: Outbound
@@ -85,7 +86,7 @@ export class Dispatcher {
     this.pushes = typeof handler.onData === 'function'
     this.port = new Port(native)
     this.head = this.port.control[words.COMPLETION_HEAD]!
-    this.loan = settings.borrows ? new Loan(this.inHand) : undefined
+    this.loan = settings.borrows ? new Loan(this) : undefined
     this.slabs = new Slabs(native, 0, this.loan)
     this.outbound = new Outbound(this, typeof handler.onDrain === 'function', settings.chainLinksMax)
     this.pipes = new Pipes(this)
@@ -222,6 +223,7 @@ export class Dispatcher {
     if (count === 0) return 0
     const { completions, control, native } = this.port
     const { conns } = this
+    this.inHand = new InHand()
     for (let index = 0; index < count; index += 1) {
       const at = (this.head & COMPLETION_MASK) * words.RECORD_WORDS
       this.head = (this.head + 1) | 0

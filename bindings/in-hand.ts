@@ -1,6 +1,8 @@
 /**
  * The chunk that a handler is being called with. Most chunks are sent from within that call, and whole; where this one lies is known, so
  * that nothing has to be asked of it. It owns that knowledge, of one chunk at a time.
+ *
+ * Each batch has one of its own: a new chunk in an old object would have to be noted for V8's collector, in a new one it has not.
  */
 
 import { SLAB_GENERATION_SHIFT } from './protocol.js'
@@ -10,7 +12,6 @@ import type { SlabName, Slabs } from './slabs.js'
 export class InHand implements SlabName {
   /** Undefined when no handler runs, and when its chunk is a copy, which is its user's for ever. */
   chunk: Buffer | undefined = undefined
-  memory: ArrayBufferLike | undefined = undefined
   slab = 0
   use = 0
   offset = 0
@@ -24,7 +25,6 @@ export class InHand implements SlabName {
     const chunk = slabs.view(slab, offset, length)
     if (chunk === undefined) return slabs.copy(slab, offset, length)
     this.chunk = chunk
-    this.memory = slabs.memoryOf(slab)
     this.slab = slab
     this.use = record[at + 6]! << SLAB_GENERATION_SHIFT
     this.offset = offset
@@ -35,6 +35,5 @@ export class InHand implements SlabName {
   /** The handler has returned. */
   drop(): void {
     this.chunk = undefined
-    this.memory = undefined
   }
 }

@@ -9,7 +9,7 @@
 import type { ConnCtx } from './connection.js'
 import { CLOSED, CLOSING, ENDED, PAUSED } from './connection-flags.js'
 import { describe, invalidArgument, RinglineError } from './errors.js'
-import { FastBuffer } from './fast-buffer.js'
+import { bufferOver } from './fast-buffer.js'
 import type { ParseResult } from './parse-result.js'
 import type { Piping } from './pipe.js'
 import { PAUSE, RESUME } from './protocol.js'
@@ -410,7 +410,7 @@ export class Inbound {
       this.first = chunk
     } else if (last.buffer === chunk.buffer && last.byteOffset + last.length === chunk.byteOffset) {
       // Both lie side by side in one slab: one view of both costs nothing.
-      const both = new FastBuffer(chunk.buffer, last.byteOffset, last.length + chunk.length)
+      const both = bufferOver(chunk.buffer, last.byteOffset, last.length + chunk.length)
       if (last === this.first) this.first = both
       else this.rest[pieces - 1] = both
     } else {
@@ -423,7 +423,7 @@ export class Inbound {
     this.buffered -= bytes
     this.refused = Math.max(0, this.refused - bytes)
     if (bytes < first.length) {
-      this.first = new FastBuffer(first.buffer, first.byteOffset + bytes, first.length - bytes)
+      this.first = bufferOver(first.buffer, first.byteOffset + bytes, first.length - bytes)
     } else if (this.restAt < this.rest.length) {
       this.first = this.rest[this.restAt]!
       this.rest[this.restAt] = EMPTY
@@ -463,7 +463,7 @@ export class Inbound {
     }
     this.rest.length = 0
     this.restAt = 0
-    this.first = new FastBuffer(store.buffer, store.byteOffset + start, this.buffered)
+    this.first = bufferOver(store.buffer, store.byteOffset + start, this.buffered)
     return this.first
   }
 }

@@ -15,20 +15,25 @@ const POISON_VARIABLE = 'RINGLINE_POISON_BORROWED'
 
 const { fill } = Uint8Array.prototype
 
+/** Who knows what a handler has in hand. */
+interface Holder {
+  readonly inHand: InHand
+}
+
 /** Lent is what a handler has in hand. */
 export class Loan {
   private readonly poisons = (process.env[POISON_VARIABLE] ?? '0') !== '0'
   /** Every ArrayBuffer that chunks are lent from. */
   private readonly lenders = new WeakSet<ArrayBufferLike>()
-  private readonly inHand: InHand
+  private readonly holder: Holder
 
-  constructor(inHand: InHand) {
-    this.inHand = inHand
+  constructor(holder: Holder) {
+    this.holder = holder
   }
 
   /** The handler has returned: what it had in hand goes back. */
   over(): void {
-    const { chunk } = this.inHand
+    const { chunk } = this.holder.inHand
     // A chunk that its user has given away is empty.
     if (this.poisons && chunk !== undefined && byteLengthOf(chunk) > 0) fill.call(chunk, POISON)
   }
@@ -40,12 +45,13 @@ export class Loan {
 
   /** Where lent bytes can be sent from, if that may be: not when they will be overwritten, and never others than those that are lent. */
   place(bytes: Uint8Array): SlabName | undefined {
-    return this.poisons || !this.isLent(bytes) ? undefined : this.inHand
+    return this.poisons || !this.isLent(bytes) ? undefined : this.holder.inHand
   }
 
   /** The same bytes, or a copy of them if they are lent: for whoever needs them after the handler has returned. */
   keep(bytes: Uint8Array): Uint8Array {
-    return bufferOf(bytes) === this.inHand.memory ? Buffer.from(bytes) : bytes
+    const { chunk } = this.holder.inHand
+    return chunk !== undefined && bufferOf(bytes) === bufferOf(chunk) ? Buffer.from(bytes) : bytes
   }
 
   /** Throws for bytes that were lent, and are no more. */
@@ -57,9 +63,9 @@ export class Loan {
   }
 
   private isLent(bytes: Uint8Array): boolean {
-    const { chunk, memory, offset, length } = this.inHand
+    const { chunk, offset, length } = this.holder.inHand
     if (bytes === chunk) return true
-    if (bufferOf(bytes) !== memory) return false
+    if (chunk === undefined || bufferOf(bytes) !== bufferOf(chunk)) return false
     const start = byteOffsetOf(bytes) - offset
     return start >= 0 && start + byteLengthOf(bytes) <= length
   }

@@ -6,7 +6,7 @@
  */
 
 import { fromRecord, invalidArgument, type RinglineError } from './errors.js'
-import { FastBuffer } from './fast-buffer.js'
+import { bufferOver } from './fast-buffer.js'
 import { loadNative } from './native/load.js'
 import { bufferOf, byteLengthOf, byteOffsetOf, bytesOf } from './send-data.js'
 import { rejectedQuietly, rejectQuietly, type Settleable, settleable } from './settling.js'
@@ -166,7 +166,7 @@ function allocate(bytes: number, alignment: number): { memory: OwnedMemory; buff
     // must not be done: since Node 24 the mark sets a detach key, and Node then aborts the process at its exit.
     const memory = new OwnedMemory(allocated.id)
     owned.set(allocated.memory, memory)
-    return { memory, buffer: new FastBuffer(allocated.memory, 0, bytes) }
+    return { memory, buffer: bufferOver(allocated.memory, 0, bytes) }
   } catch (error) {
     throw fromRecord(error, 'ERR_RINGLINE_INVALID_ARGUMENT')
   }

@@ -283,14 +283,14 @@ export class Outbound {
 
   /** Sends received memory from where it lies, when it is memory of a live slab and not too much of it is under way. */
   private putChunk(conn: ConnCtx, bytes: Uint8Array, length: number, flags: number): boolean {
-    const { inHand, port, loan } = this.dispatcher
+    const { inHand, port, loan, slabs } = this.dispatcher
     const name = this.nameOf(bytes)
     if (name === undefined || !this.reserveChunk(conn, length)) return false
     const { slab, use } = name
     const offset = bytes === inHand.chunk ? inHand.offset : byteOffsetOf(bytes)
     const record = port.submit(SEND_CHUNK, conn.slot, conn.generation, slab, offset, length, flags | use)
     // Memory that is lent is never collected.
-    if (loan === undefined) port.hold(bytes === inHand.chunk ? inHand.memory! : bufferOf(bytes))
+    if (loan === undefined) port.hold(bytes === inHand.chunk ? slabs.memoryOf(slab) : bufferOf(bytes))
     this.uncork(conn)
     this.lastFlags = record < 0 ? -1 - CHUNK_FLAGS_WORD : record + CHUNK_FLAGS_WORD
     this.count(conn, length)

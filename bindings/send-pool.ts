@@ -5,12 +5,19 @@
  * The slot freed last is used next, so that small messages keep using the same few cache lines.
  */
 
-import { FastBuffer } from './fast-buffer.js'
+import { bufferOver } from './fast-buffer.js'
 import type { Port } from './port.js'
 import { FREE_HEAD, FREE_TAIL, WANTS_SLOTS } from './protocol.js'
 
 /** Strings up to this many characters are written by a loop: calling into Node costs more than that. */
 const SHORT_STRING_CHARS = 24
+
+/** As a method of the memory it would be looked up by a call of V8's each time. */
+const copyInto = Function.prototype.call.bind(Uint8Array.prototype.set) as (
+  target: Uint8Array,
+  source: Uint8Array,
+  offset: number,
+) => void
 
 /** The send slots of one worker. */
 export class SendPool {
@@ -34,7 +41,7 @@ export class SendPool {
     this.slots = native.sendSlots
     this.slotSize = native.sendSlotSize
     this.stride = native.sendSlotStride
-    this.memory = new FastBuffer(native.sendMemory, 0, native.sendMemory.byteLength)
+    this.memory = bufferOver(native.sendMemory, 0, native.sendMemory.byteLength)
     this.freed = new Int32Array(native.freeSlots)
     this.freedMask = this.freed.length - 1
     this.freedHead = port.control[FREE_HEAD]!
@@ -84,7 +91,7 @@ export class SendPool {
 
   /** Writes bytes into a slot, from `offset` on. */
   write(slot: number, offset: number, bytes: Uint8Array): void {
-    this.memory.set(bytes, slot * this.stride + offset)
+    copyInto(this.memory, bytes, slot * this.stride + offset)
   }
 
   /** Writes a string into a slot as UTF-8, from `offset` on; the slot must have room for three bytes per character, or for all bytes. */

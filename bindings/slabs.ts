@@ -4,7 +4,7 @@
  */
 
 import { Collector } from './collector.js'
-import { FastBuffer } from './fast-buffer.js'
+import { bufferOver } from './fast-buffer.js'
 import type { Loan } from './loan.js'
 import type { NativePort } from './port.js'
 import { SLAB_GENERATION_SHIFT } from './protocol.js'
@@ -37,7 +37,7 @@ export class Slabs {
   view(slab: number, offset: number, length: number): Buffer | undefined {
     const memory = this.memoryOf(slab)
     try {
-      return new FastBuffer(memory, offset, length)
+      return bufferOver(memory, offset, length)
     } catch {
       return undefined
     }
@@ -52,8 +52,8 @@ export class Slabs {
   copy(slab: number, offset: number, length: number): Buffer {
     const copy = this.native.copySlab(slab, offset, length)
     return ArrayBuffer.isView(copy)
-      ? new FastBuffer(copy.buffer, copy.byteOffset, copy.byteLength)
-      : new FastBuffer(copy, 0, copy.byteLength)
+      ? bufferOver(copy.buffer, copy.byteOffset, copy.byteLength)
+      : bufferOver(copy, 0, copy.byteLength)
   }
 
   /** Which slab this memory is, if it is one and owned. The name stays valid when the slab is retired. */
