@@ -90,7 +90,7 @@ impl Producer {
     }
 
     /// Writes a record; the consumer sees it after [`publish`](Self::publish).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, record: Record) -> Result<(), Full> {
         if !self.has_room(1) {
             return Err(Full);

@@ -31,7 +31,8 @@ impl<K: Kernel> Host<K> for Bridge<K> {
 
     #[inline]
     fn received(&mut self, conn: ConnToken, chunk: Chunk) {
-        self.pending.push_back(Event::Received { conn, chunk });
+        self.received.push_back((conn, chunk));
+        self.pending.push_back(Event::Received);
     }
 
     fn receive_ended(&mut self, conn: ConnToken) {

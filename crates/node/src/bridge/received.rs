@@ -7,7 +7,7 @@ use ringline_ring::Kernel;
 
 use super::Bridge;
 use crate::lent::Lent;
-use crate::protocol::{completion, control};
+use crate::protocol::{Record, completion, control};
 
 impl<K: Kernel> Bridge<K> {
     #[inline]
@@ -17,7 +17,8 @@ impl<K: Kernel> Bridge<K> {
             self.exports.offer(if borrows { driver.share_lasting(&chunk) } else { driver.share(&chunk) });
         }
         let generation = driver.chunk_generation(&chunk);
-        self.write_conn(completion::DATA, conn, [chunk.slab(), chunk.offset(), chunk.len(), generation, 0]);
+        let values = [chunk.slab(), chunk.offset(), chunk.len(), generation, 0];
+        self.push_usual(Record::new(completion::DATA, conn.slot(), conn.generation(), values));
         match &mut self.lent {
             Some(lent) => lent.lend(self.ring.position(), chunk),
             None => driver.release(chunk),
