@@ -87,24 +87,11 @@ impl<K: Kernel> Driver<K> {
         self.linger_ns = SHUTDOWN_LINGER_NS;
     }
 
-    /// Submits what comes next for the connections on the list.
-    #[inline(never)]
-    pub(super) fn advance_dirty<H: Host<K>>(&mut self, host: &mut H) {
-        let mut index = 0;
-        // It may grow meanwhile.
-        while let Some(&conn) = self.dirty.get(index) {
-            index += 1;
-            if !self.send_one(host, conn) {
-                self.advance(host, conn);
-            }
-        }
-        self.advanced.append(&mut self.dirty);
-    }
-
     /// Submits what comes next for a connection.
     pub(super) fn advance<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
         loop {
             let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
+            self.pieces.unlist(&mut connection.queue);
             match connection.phase {
                 Phase::Connecting | Phase::Closing => return,
                 Phase::Open | Phase::Finishing | Phase::Flushing => {

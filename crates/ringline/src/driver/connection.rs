@@ -51,8 +51,11 @@ pub(super) enum Sending {
     Idle,
     /// A send is in flight, and its completion will tell.
     InFlight,
-    /// A send is in flight, and unless its completion comes with the next enter, all of it is sent then.
+    /// A send is in flight, and unless its completion comes with the next enter, all of it is sent then. Its piece lies on the list
+    /// of silent sends.
     Silent,
+    /// As `Silent`, but the last enter told nothing: the next one may. The piece is in the queue.
+    Doubtful,
     /// The socket is full; a poll tells when it takes bytes again. When it is `cancelled`, a cancel of it is in flight.
     Blocked { cancelled: bool },
     /// As `Blocked`, but a timer tells when to try again: after the peer's FIN a poll completes at once, room or not.
@@ -197,7 +200,7 @@ impl<S> Connection<S> {
     /// Whether the kernel has been given bytes of the queue, and has not told what it has taken.
     #[inline]
     pub(super) fn has_send_in_flight(&self) -> bool {
-        matches!(self.sending, Sending::InFlight | Sending::Silent)
+        matches!(self.sending, Sending::InFlight | Sending::Silent | Sending::Doubtful)
     }
 
     /// Whether the host may be told of bytes: it has not closed the connection, and nothing has failed.

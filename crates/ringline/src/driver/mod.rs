@@ -33,6 +33,7 @@ mod send;
 mod send_memory;
 mod send_queue;
 mod settings;
+mod silent_send;
 mod slab_handle;
 mod slabs;
 mod slots;
@@ -87,7 +88,7 @@ use peers::Peers;
 use pipe::Pipes;
 use receive_buffers::ReceiveBuffers;
 use send::{Gather, Gathered};
-use send_queue::Pieces;
+use send_queue::{Listed, Pieces};
 use submitter::Submitter;
 use timers::Timers;
 use udp::Udp;
@@ -138,16 +139,17 @@ pub struct Driver<K: Kernel> {
     peers: Peers,
     /// What those that are being made need beside.
     connecting: HashMap<ConnToken, Box<Connecting>>,
-    /// Connections to advance before the next enter.
-    dirty: Vec<ConnToken>,
-    /// Those that were advanced since silent sends were last ended: whoever has one is among them.
-    advanced: Vec<ConnToken>,
     buffers: ReceiveBuffers,
     /// Connections whose receive waits for buffers.
     parked: std::collections::VecDeque<ConnToken>,
     buffers_timer: bool,
     trim_timer: bool,
+    /// What is queued, and the connections to advance before the next enter.
     pieces: Pieces,
+    /// The silent sends in flight, and nobody in the place of what was advanced otherwise.
+    silent: Vec<Listed>,
+    /// Connections with a silent send of which the last enter told nothing.
+    doubtful: Vec<ConnToken>,
     /// Queued pieces that hold a slab.
     slab_pieces: usize,
     /// Boxed, because each keeps its place while it is in flight.
@@ -203,13 +205,13 @@ impl<K: Kernel> Driver<K> {
             connections: Slots::new(settings.max_connections),
             peers: Peers::default(),
             connecting: HashMap::new(),
-            dirty: Vec::new(),
-            advanced: Vec::new(),
             buffers,
             parked: std::collections::VecDeque::new(),
             buffers_timer: false,
             trim_timer: false,
             pieces: Pieces::new(),
+            silent: Vec::new(),
+            doubtful: Vec::new(),
             slab_pieces: 0,
             gathers: Vec::new(),
             gathered: Slots::new(SLOT_MAX),
@@ -254,9 +256,12 @@ impl<K: Kernel> Driver<K> {
         let entered = self.submitter.kernel.enter(wait)?;
         self.now = self.submitter.kernel.now();
         // What is stuck was not submitted.
-        let silent = !self.advanced.is_empty() && !stuck && entered != Entered::Backpressure;
+        let known = !stuck && entered != Entered::Backpressure;
+        let silent = known && self.has_silent_sends();
         if silent {
             self.end_silent_sends(host);
+        } else if !known {
+            self.doubt_silent_sends();
         }
         let completions = self.metrics.completions;
         let more = self.process_completions(host);
@@ -271,9 +276,9 @@ impl<K: Kernel> Driver<K> {
     fn prepare<H: Host<K>>(&mut self, host: &mut H) {
         self.submitter.retry();
         // A receive that waits for buffers may wait for those that are being sent.
-        let sends = self.dirty.len();
+        let sends = self.pieces.listed();
         self.sends_awaited |= sends > ASKED_SENDS_MAX || (sends > 0 && !self.parked.is_empty());
-        self.advance_dirty(host);
+        self.advance_listed(host);
         if self.buffers.wants_buffers() {
             self.buffers.replenish(&mut self.submitter.kernel);
         }
@@ -317,7 +322,7 @@ impl<K: Kernel> Driver<K> {
             && !connection.dirty
         {
             connection.dirty = true;
-            self.dirty.push(conn);
+            self.pieces.list(conn);
         }
     }
 

@@ -98,6 +98,12 @@ impl Pipes {
     pub(super) fn has_news(&self) -> bool {
         !self.ended.is_empty()
     }
+
+    /// Whether a pipe goes on when the kernel has taken bytes of its target.
+    pub(super) fn await_sent(&self, number: u32) -> bool {
+        let pipe = self.pipes.get_any(number);
+        pipe.is_some_and(|pipe| matches!(pipe.flow, Flow::Full | Flow::Draining(_)))
+    }
 }
 
 impl<K: Kernel> Driver<K> {
@@ -216,13 +222,6 @@ impl<K: Kernel> Driver<K> {
             pipe.flow = Flow::Draining(end);
         }
         self.target_sent(number);
-    }
-
-    /// Whether a pipe goes on when the kernel has taken bytes of its target.
-    #[inline]
-    pub(super) fn pipe_awaits_sent(&self, number: u32) -> bool {
-        let pipe = self.pipes.pipes.get_any(number);
-        pipe.is_some_and(|pipe| matches!(pipe.flow, Flow::Full | Flow::Draining(_)))
     }
 
     /// The kernel has taken bytes of a pipe's target.

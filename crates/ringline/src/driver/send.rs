@@ -3,10 +3,8 @@
 //! Pieces that were queued since the last turn go out as one gathered send. The kernel is asked not to wait: a socket
 //! that takes fewer bytes than offered is polled for room, and the rest follows.
 //!
-//! The usual send, of one piece, is *silent*: the kernel says nothing of it when it has taken everything, and completes it
-//! when it has not, which ends the wait behind it. As it does not wait, it is over when the kernel has been entered; what
-//! has no completion then is sent. With all other sends, and where somebody depends on what is sent, the driver looks once
-//! more before it waits.
+//! The usual send, of one piece, is that of `silent_send.rs`. With all other sends, and where somebody depends on what is sent, the
+//! driver looks once more before it waits.
 
 use ringline_ring::{Completion, Kernel, Op, PinnedMessage};
 
@@ -88,7 +86,7 @@ impl<K: Kernel> Driver<K> {
         let slot = take_slot()?;
         let address = self.send_memory.write(slot, 0, bytes);
         let piece = Piece { address, len: bytes.len() as u32, origin: Origin::Slot(slot) };
-        Some(append(conn, connection, &mut self.pieces, &mut self.dirty, piece))
+        Some(append(conn, connection, &mut self.pieces, piece))
     }
 
     /// Copies bytes into a free send slot of the caller's choice and queues it.
@@ -181,44 +179,7 @@ impl<K: Kernel> Driver<K> {
             return Err(SendRefused::Closed);
         }
         self.slab_pieces += usize::from(matches!(piece.origin, Origin::Slab(_)));
-        Ok(append(conn, connection, &mut self.pieces, &mut self.dirty, piece))
-    }
-
-    /// Submits what is queued, silently, if it is the usual: one piece, of memory that nobody else uses, and no chain. Answers
-    /// whether it was; if not, nothing is submitted.
-    #[inline(always)]
-    pub(super) fn send_one<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) -> bool {
-        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return false };
-        connection.dirty = false;
-        if connection.phase != Phase::Open || connection.sending != Sending::Idle || !self.silent_sends {
-            return false;
-        }
-        let mut pipe = NO_PIPE;
-        if !connection.is_plain() {
-            let rare = connection.rare();
-            if rare.chained {
-                return false;
-            }
-            pipe = rare.pipe_in;
-        }
-        let Some(piece) = self.pieces.only(&connection.queue) else { return false };
-        if piece.len == 0 || matches!(piece.origin, Origin::Shared(_)) {
-            return false;
-        }
-        connection.sending = Sending::Silent;
-        connection.tail_sealed = true;
-        connection.in_flight = piece.len;
-        self.metrics.sends += 1;
-        let file = file_of(conn);
-        // SAFETY: pieces leave the queue only in `sent_silently` and `send_finished`, or in `drop_queue` when no send is in
-        // flight.
-        let bytes = unsafe { piece.pinned() };
-        let make = || Op::SendSilently { file, bytes };
-        self.submitter.push_made(make, Kind::SilentSend, conn.slot(), conn.generation());
-        if !self.sends_awaited && (self.pipe_awaits_sent(pipe) || host.awaits_sent(conn)) {
-            self.sends_awaited = true;
-        }
-        true
+        Ok(append(conn, connection, &mut self.pieces, piece))
     }
 
     /// Submits what is queued, as far as one send can hold it.
@@ -304,49 +265,6 @@ impl<K: Kernel> Driver<K> {
             Some(_) => self.send_finished(host, conn, completion.result),
             None => self.metrics.stale_completions += 1,
         }
-    }
-
-    /// Ends the silent sends, which are over: those that were not whole have completions that wait to be taken, and all the
-    /// others are sent.
-    #[inline(never)]
-    pub(super) fn end_silent_sends<H: Host<K>>(&mut self, host: &mut H) {
-        let connections = &mut self.connections;
-        self.submitter.kernel.look(|tag| {
-            if tag.is_silent()
-                && let Some(connection) = connections.get_mut(tag.slot(), tag.generation())
-                && connection.sending == Sending::Silent
-            {
-                connection.sending = Sending::InFlight;
-            }
-        });
-        let mut advanced = std::mem::take(&mut self.advanced);
-        for &conn in &advanced {
-            self.sent_silently(host, conn);
-        }
-        advanced.clear();
-        self.advanced = advanced;
-    }
-
-    /// Takes the piece of a silent send off the queue, if there is one: the kernel has taken all of it.
-    #[inline(always)]
-    fn sent_silently<H: Host<K>>(&mut self, host: &mut H, conn: ConnToken) {
-        let Some(connection) = self.connections.get_mut(conn.slot(), conn.generation()) else { return };
-        if connection.sending != Sending::Silent {
-            return;
-        }
-        // The usual: nothing else is queued or wanted, so the connection is at rest then.
-        let usual = connection.phase == Phase::Open && connection.is_plain();
-        let only = if usual { self.pieces.pop_only(&mut connection.queue) } else { None };
-        let Some(&Piece { len, origin, .. }) = only else {
-            let sent = connection.in_flight;
-            return self.send_finished(host, conn, sent as i32);
-        };
-        connection.sending = Sending::Idle;
-        connection.sent += u64::from(len);
-        self.metrics.bytes_sent += u64::from(len);
-        let sent = connection.sent;
-        self.release_origin(host, origin);
-        host.sent(conn, sent);
     }
 
     /// The result of a connection's send is there.
@@ -463,19 +381,34 @@ impl<K: Kernel> Driver<K> {
 
 /// Appends a piece to the queue of a connection that takes bytes; the position of its end in the stream.
 #[inline(always)]
-fn append<S>(
+fn append<S>(conn: ConnToken, connection: &mut Connection<S>, pieces: &mut Pieces, piece: Piece) -> u64 {
+    connection.tail_sealed = false;
+    connection.queued += u64::from(piece.len);
+    let is_shared = matches!(piece.origin, Origin::Shared(_));
+    if connection.queue.is_empty() && !connection.dirty && !is_shared {
+        connection.dirty = true;
+        pieces.list_only(conn, &mut connection.queue, piece);
+    } else {
+        // In pieces: what is lent to a function has to lie in memory from the beginning.
+        let Piece { address, len, origin } = piece;
+        append_behind(conn, connection, pieces, address, len, origin);
+    }
+    connection.queued
+}
+
+/// Appends a piece to a queue that has others, or that is not the usual one.
+#[inline(never)]
+fn append_behind<S>(
     conn: ConnToken,
     connection: &mut Connection<S>,
     pieces: &mut Pieces,
-    dirty: &mut Vec<ConnToken>,
-    piece: Piece,
-) -> u64 {
-    pieces.push(&mut connection.queue, piece);
-    connection.tail_sealed = false;
-    connection.queued += u64::from(piece.len);
+    address: *const u8,
+    len: u32,
+    origin: Origin,
+) {
+    pieces.push(&mut connection.queue, Piece { address, len, origin });
     if connection.sending == Sending::Idle && !connection.dirty {
         connection.dirty = true;
-        dirty.push(conn);
+        pieces.list(conn);
     }
-    connection.queued
 }

@@ -1,12 +1,20 @@
 //! What waits to be sent, piece by piece, for all connections of a worker.
 //!
-//! Pieces live in one arena and are chained per connection by index, so that queuing a send allocates nothing once the
-//! arena has grown to its working size. The chain is a circle that is named by its newest piece: an idle connection pays four
-//! bytes, and a queue of one piece, the usual, is its own neighbour.
+//! The usual queue is one piece, which goes out with the next turn. It lies on the list of the connections that this turn
+//! advances, where it is found without looking for it. All others live in one arena and are chained per connection by index, so
+//! that queuing a send allocates nothing once the arena has grown to its working size. The chain is a circle that is named by its
+//! newest piece, so that an idle connection pays four bytes.
 
-use ringline_ring::PinnedBytes;
+use ringline_ring::{PinnedBytes, SLOT_MAX};
+
+use super::ConnToken;
 
 const NONE: u32 = u32::MAX;
+/// With this bit the name of a queue is a place on the list, without it a place in the arena.
+const ON_LIST: u32 = 1 << 31;
+
+// Each connection is on the list once at most.
+const _: () = assert!(SLOT_MAX < NONE - ON_LIST);
 
 /// Where the bytes of a piece come from, and so who is told when they are no longer needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +35,13 @@ pub(super) struct Piece {
     pub(super) origin: Origin,
 }
 
+/// A connection that is to be advanced before the next enter, and the piece of its queue, if that is the only one.
+pub(super) struct Listed {
+    pub(super) conn: ConnToken,
+    /// Without bytes when the queue is empty, or in the arena.
+    pub(super) piece: Piece,
+}
+
 struct Node {
     piece: Piece,
     /// The one behind it; behind the newest, the oldest. Of a free node, the next free one.
@@ -36,6 +51,7 @@ struct Node {
 /// The pieces of one connection, oldest first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SendQueue {
+    /// The place of the newest piece.
     newest: u32,
 }
 
@@ -46,6 +62,12 @@ impl SendQueue {
     pub(super) fn is_empty(&self) -> bool {
         self.newest == NONE
     }
+
+    /// Whether it is one piece that lies on the list.
+    #[inline]
+    pub(super) fn is_listed(&self) -> bool {
+        self.newest & ON_LIST != 0 && !self.is_empty()
+    }
 }
 
 /// A position in a queue.
@@ -54,47 +76,94 @@ pub(super) struct Cursor {
     newest: u32,
 }
 
-/// The arena of pieces.
+/// The list of connections to advance, and the arena of pieces.
 pub(super) struct Pieces {
+    listed: Vec<Listed>,
     nodes: Vec<Node>,
     free: u32,
 }
 
 impl Pieces {
     pub(super) fn new() -> Self {
-        Self { nodes: Vec::new(), free: NONE }
+        Self { listed: Vec::new(), nodes: Vec::new(), free: NONE }
+    }
+
+    /// Number of connections on the list.
+    #[inline]
+    pub(super) fn listed(&self) -> usize {
+        self.listed.len()
+    }
+
+    /// Takes the list. The queues whose pieces lie on it are to be emptied, or [moved](Self::unlist_from).
+    #[inline]
+    pub(super) fn take_list(&mut self) -> Vec<Listed> {
+        std::mem::take(&mut self.listed)
+    }
+
+    /// Gives the memory of a list back, unless there is a new one.
+    #[inline]
+    pub(super) fn give_list(&mut self, list: Vec<Listed>) {
+        debug_assert!(list.is_empty());
+        if self.listed.is_empty() {
+            self.listed = list;
+        }
+    }
+
+    /// Puts a connection that is not on the list there.
+    pub(super) fn list(&mut self, conn: ConnToken) {
+        self.listed.push(Listed { conn, piece: Piece::NOTHING });
+    }
+
+    /// Puts a connection that is not on the list there, with the only piece of its queue.
+    #[inline(always)]
+    pub(super) fn list_only(&mut self, conn: ConnToken, queue: &mut SendQueue, piece: Piece) {
+        debug_assert!(queue.is_empty());
+        let place = self.listed.len() as u32;
+        self.listed.push(Listed { conn, piece });
+        queue.newest = ON_LIST | place;
+    }
+
+    /// Moves the piece of a queue to the arena, if it lies on the list. While that is taken, it is for those that are not on it.
+    pub(super) fn unlist(&mut self, queue: &mut SendQueue) {
+        if queue.is_listed() {
+            let place = (queue.newest & !ON_LIST) as usize;
+            let piece = std::mem::replace(&mut self.listed[place].piece, Piece::NOTHING);
+            queue.newest = self.node(piece);
+        }
+    }
+
+    /// As [`unlist`](Self::unlist), for a connection on a list that was taken.
+    pub(super) fn unlist_from(&mut self, listed: &mut Listed, queue: &mut SendQueue) {
+        if queue.is_listed() {
+            queue.newest = self.node(std::mem::replace(&mut listed.piece, Piece::NOTHING));
+        }
     }
 
     /// Appends a piece to a queue.
-    #[inline(always)]
     pub(super) fn push(&mut self, queue: &mut SendQueue, piece: Piece) {
-        // There is no node at `NONE`.
-        while self.nodes.len() <= self.free as usize {
-            self.grow();
-        }
-        let index = self.free;
-        let node = &mut self.nodes[index as usize];
-        self.free = node.next;
-        *node = Node { piece, next: index };
-        if queue.newest != NONE {
-            self.link(queue.newest, index);
+        self.unlist(queue);
+        let index = self.node(piece);
+        if let Some(newest) = self.nodes.get_mut(queue.newest as usize) {
+            let oldest = std::mem::replace(&mut newest.next, index);
+            self.nodes[index as usize].next = oldest;
         }
         queue.newest = index;
     }
 
-    /// Makes a free node, when there is none.
-    #[cold]
-    fn grow(&mut self) {
-        let nothing = Piece { address: std::ptr::null(), len: 0, origin: Origin::Slot(NONE) };
-        self.free = self.nodes.len() as u32;
-        self.nodes.push(Node { piece: nothing, next: NONE });
-    }
-
-    /// Puts a node, which is its own neighbour, behind the newest of a queue.
-    #[inline(never)]
-    fn link(&mut self, newest: u32, index: u32) {
-        let oldest = std::mem::replace(&mut self.nodes[newest as usize].next, index);
-        self.nodes[index as usize].next = oldest;
+    /// A node that is its own neighbour.
+    fn node(&mut self, piece: Piece) -> u32 {
+        match self.nodes.get_mut(self.free as usize) {
+            Some(node) => {
+                let index = std::mem::replace(&mut self.free, node.next);
+                *node = Node { piece, next: index };
+                index
+            }
+            None => {
+                let index = self.nodes.len() as u32;
+                self.nodes.push(Node { piece, next: index });
+                index
+            }
+        }
     }
 
     #[inline]
@@ -109,26 +178,13 @@ impl Pieces {
         Some(&mut self.nodes[oldest as usize].piece)
     }
 
-    /// The piece of a queue that has exactly one.
-    #[inline]
-    pub(super) fn only(&self, queue: &SendQueue) -> Option<&Piece> {
-        let newest = self.nodes.get(queue.newest as usize)?;
-        (newest.next == queue.newest).then_some(&newest.piece)
-    }
-
-    /// The newest piece.
+    /// The newest piece, wherever it lies.
     #[inline]
     pub(super) fn last(&mut self, queue: &SendQueue) -> Option<&mut Piece> {
+        if queue.is_listed() {
+            return self.listed.get_mut((queue.newest & !ON_LIST) as usize).map(|listed| &mut listed.piece);
+        }
         self.nodes.get_mut(queue.newest as usize).map(|node| &mut node.piece)
-    }
-
-    /// Takes the piece off a queue that has exactly one.
-    #[inline(always)]
-    pub(super) fn pop_only(&mut self, queue: &mut SendQueue) -> Option<&Piece> {
-        let newest = self.nodes.get_mut(queue.newest as usize).filter(|newest| newest.next == queue.newest)?;
-        newest.next = std::mem::replace(&mut self.free, queue.newest);
-        *queue = SendQueue::EMPTY;
-        Some(&newest.piece)
     }
 
     /// Takes the oldest piece off.
@@ -216,6 +272,8 @@ impl Pieces {
 }
 
 impl Piece {
+    const NOTHING: Self = Self { address: std::ptr::null(), len: 0, origin: Origin::Slot(NONE) };
+
     fn vector(&self) -> libc::iovec {
         libc::iovec { iov_base: self.address.cast_mut().cast(), iov_len: self.len as usize }
     }
@@ -224,11 +282,11 @@ impl Piece {
     ///
     /// # Safety
     ///
-    /// The piece must stay in its queue until the send has completed.
+    /// The piece must stay in its queue, or on the list of silent sends, until the send is over.
     #[inline]
     pub(super) unsafe fn pinned(&self) -> PinnedBytes {
-        // SAFETY: slots and slabs are mapped until the kernel is gone, and what a queued piece names is given back
-        // only when the piece leaves its queue, which the caller rules out until completion.
+        // SAFETY: slots and slabs are mapped until the kernel is gone, and what a piece names is given back only when the piece
+        // leaves its place, which the caller rules out until the send is over.
         unsafe { PinnedBytes::new(self.address, self.len) }
     }
 }
@@ -261,5 +319,27 @@ mod tests {
             pieces.push(&mut a, piece(slot));
         }
         assert_eq!(pieces.nodes.len(), 8, "freed nodes are used again");
+    }
+
+    #[test]
+    fn the_only_piece_lies_on_the_list_until_another_joins_it() {
+        let mut pieces = Pieces::new();
+        let conns = [1, 2].map(|slot| ConnToken::from_parts(slot, 1));
+        let mut queues = [SendQueue::EMPTY; 2];
+        for (slot, (conn, queue)) in (0..).zip(conns.iter().zip(&mut queues)) {
+            pieces.list_only(*conn, queue, piece(slot));
+        }
+        let [alone, joined] = &mut queues;
+        assert!(alone.is_listed() && joined.is_listed() && pieces.nodes.is_empty());
+        assert_eq!(pieces.last(joined).unwrap().len, 2);
+        pieces.push(joined, piece(2));
+        assert_eq!([0, 1, 2].map(|_| pieces.pop(joined).map(|piece| piece.len)), [Some(2), Some(3), None]);
+        let mut list = pieces.take_list();
+        assert_eq!(
+            list.iter().map(|listed| (listed.conn, listed.piece.len)).collect::<Vec<_>>(),
+            [(conns[0], 1), (conns[1], 0)]
+        );
+        pieces.unlist_from(&mut list[0], alone);
+        assert_eq!((list[0].piece.len, pieces.pop(alone).unwrap().len), (0, 1));
     }
 }

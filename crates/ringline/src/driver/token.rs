@@ -11,6 +11,9 @@ use std::fmt;
 pub struct ConnToken(u64);
 
 impl ConnToken {
+    /// No connection: a generation is never 0.
+    pub(super) const NOBODY: Self = Self(0);
+
     /// A token from its two parts.
     #[inline]
     pub const fn from_parts(slot: u32, generation: u32) -> Self {
