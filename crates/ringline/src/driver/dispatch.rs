@@ -17,16 +17,20 @@ impl<K: Kernel> Driver<K> {
     #[inline(never)]
     pub(super) fn process_completions<H: Host<K>>(&mut self, host: &mut H) -> bool {
         let started = self.now;
-        let mut done = 0;
+        // Counted down, because nothing is compared then.
+        let (mut done, mut left) = (0, COMPLETIONS_PER_LOOK);
         while let Some(completion) = self.submitter.kernel.next_completion() {
-            done += 1;
             self.complete(host, completion);
-            if done % COMPLETIONS_PER_LOOK == 0 && self.is_long(started, done) {
-                self.metrics.completions += done;
-                return true;
+            left -= 1;
+            if left == 0 {
+                (done, left) = (done + COMPLETIONS_PER_LOOK, COMPLETIONS_PER_LOOK);
+                if self.is_long(started, done) {
+                    self.metrics.completions += done;
+                    return true;
+                }
             }
         }
-        self.metrics.completions += done;
+        self.metrics.completions += done + COMPLETIONS_PER_LOOK - left;
         false
     }
 

@@ -6,12 +6,12 @@ use ringline_ring::Tag;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
+    /// The multishot receive of a connection: the most frequent, whose tag is the connection's token as it stands.
+    Receive = 0,
     /// The multishot accept of the listener; the slot is the listener's.
     Accept = 1,
     /// The multishot poll of the doorbell; the slot means nothing.
     Doorbell = 2,
-    /// The multishot receive of a connection.
-    Receive = 3,
     /// A send of a connection.
     Send = 4,
     /// The wait for room in a connection's socket.
@@ -67,9 +67,9 @@ impl Kind {
     #[inline]
     pub(super) const fn from_number(number: u8) -> Option<Self> {
         Some(match number {
+            0 => Self::Receive,
             1 => Self::Accept,
             2 => Self::Doorbell,
-            3 => Self::Receive,
             4 => Self::Send,
             5 => Self::Writable,
             6 => Self::Connect,
