@@ -121,7 +121,7 @@ pub(crate) struct Bridge<K: Kernel> {
     timers: Timers,
     pending: VecDeque<Event>,
     /// What was received, one for each such event. In the event it would be moved in pieces that are not read as they were
-    /// written, for which a processor waits: 3 ns of a message.
+    /// written, for which a processor waits.
     received: VecDeque<(ConnToken, Chunk)>,
     /// Slabs retired since the last delivery. The driver says so before it hands out the last chunk of the slab, but
     /// JavaScript must hear of it afterwards.
