@@ -37,7 +37,7 @@ impl Alarm {
         self.deadline = Some(deadline);
         // A time of zero would mean "never".
         let value = libc::timespec {
-            tv_sec: (deadline / 1_000_000_000) as libc::time_t,
+            tv_sec: (deadline / 1_000_000_000) as _,
             tv_nsec: (deadline % 1_000_000_000).max(1) as libc::c_long,
         };
         let time = libc::itimerspec { it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
